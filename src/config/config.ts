@@ -1,0 +1,80 @@
+// Config: what the operator asked for, with every default filled in.
+//
+// Invariants: a Config exists only when the whole text was valid; it is never changed in place (a reload makes
+// a new one and compares, see diff.ts). YAML keys are kebab-case, these are the same names in camelCase.
+
+/** A host interface: `tap` carries Ethernet frames (multi-point), `tun` carries IP packets (point-to-point). */
+export type PairType = 'tap' | 'tun';
+
+/** Log levels, most verbose first. */
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+/** One configured phy with its host interface. `phy` is unique, and so is (`netns`, `host`). */
+export interface PairConfig {
+  /** Name of the netdev that forwards, in lcpd's own namespace. */
+  readonly phy: string;
+  /** Name of the interface that the control plane sees. */
+  readonly host: string;
+  /** Namespace name under /run/netns, the default namespace already applied; undefined = lcpd's own. */
+  readonly netns: string | undefined;
+  readonly type: PairType;
+}
+
+export interface DataplaneConfig {
+  readonly driver: 'embedded';
+  /** Forwarding threads, 1..8. */
+  readonly workers: number;
+  /** Bytes of table memory reserved (not touched until used). */
+  readonly memoryBytes: number;
+  /** Unix socket of the forwarder process. */
+  readonly socket: string;
+}
+
+export interface ControlConfig {
+  /** Absolute path of the control socket. */
+  readonly socket: string;
+  /** File mode of the socket, as a number (0o660). */
+  readonly mode: number;
+  /** Group that owns the socket; undefined = lcpd's own group. */
+  readonly group: string | undefined;
+}
+
+export interface LogConfig {
+  readonly level: LogLevel;
+  /** Levels of single areas (folder names: netlink, lcp, forwarding, …), over `level`. */
+  readonly areas: Readonly<Record<string, LogLevel>>;
+}
+
+export interface NetlinkConfig {
+  /** SO_RCVBUFFORCE of the notification socket, bytes, for each namespace. */
+  readonly rxBufferBytes: number;
+  /** Decoded messages that may wait for a round before reading pauses (the rest stays in the socket). */
+  readonly queueMessages: number;
+  /** False: neighbours are not mirrored, for a control plane that resolves by other means. */
+  readonly neighbours: boolean;
+}
+
+export interface RetryConfig {
+  /** First delay before a failed object is tried again, ms; doubles up to `maxMs`. */
+  readonly initialMs: number;
+  readonly maxMs: number;
+}
+
+/** The whole configuration. */
+export interface Config {
+  readonly dataplane: DataplaneConfig;
+  /** Default namespace of host interfaces; undefined = lcpd's own. */
+  readonly netns: string | undefined;
+  readonly pairs: readonly PairConfig[];
+  readonly control: ControlConfig;
+  readonly log: LogConfig;
+  readonly netlink: NetlinkConfig;
+  readonly retry: RetryConfig;
+}
+
+/** Default path of the control socket, also lcpctl's. */
+export const defaultControlSocket = '/run/lcpd/lcpd.sock';
+
+/** Areas that log, by folder. */
+export const logAreas = ['main', 'config', 'netlink', 'lcp', 'forwarding', 'northbound'] as const;

@@ -1,0 +1,77 @@
+// Reload by difference: what changes between two configurations, and what a running lcpd can change.
+//
+// Invariants: a pair is known by its phy. Values that were read once at start (sockets, table memory, driver)
+// are named as needing a restart and stay as they are until then; the rest of the reload is still applied.
+
+import type { Config, PairConfig } from './config.ts';
+
+export interface PairChange {
+  readonly from: PairConfig;
+  readonly to: PairConfig;
+}
+
+export interface ConfigDiff {
+  readonly pairs: {
+    readonly added: readonly PairConfig[];
+    readonly removed: readonly PairConfig[];
+    /** Same phy; another host, namespace or type: the host interface is made anew. */
+    readonly changed: readonly PairChange[];
+  };
+  /** Keys applied at once, as written in YAML: `log.level`. */
+  readonly live: readonly string[];
+  /** Keys that take effect only after a restart. */
+  readonly restartNeeded: readonly string[];
+}
+
+const samePair = (a: PairConfig, b: PairConfig) => a.host === b.host && a.netns === b.netns && a.type === b.type;
+
+// Each setting beside the pairs: its YAML key, its value in a Config. `netns` is not here: pairs carry it.
+const liveSettings: readonly [string, (config: Config) => unknown][] = [
+  ['log.level', (config) => config.log.level],
+  ['log.areas', (config) => JSON.stringify(Object.entries(config.log.areas).sort())],
+  ['retry.initial-ms', (config) => config.retry.initialMs],
+  ['retry.max-ms', (config) => config.retry.maxMs],
+];
+
+const startSettings: readonly [string, (config: Config) => unknown][] = [
+  ['dataplane.driver', (config) => config.dataplane.driver],
+  ['dataplane.workers', (config) => config.dataplane.workers],
+  ['dataplane.memory', (config) => config.dataplane.memoryBytes],
+  ['dataplane.socket', (config) => config.dataplane.socket],
+  ['control.socket', (config) => config.control.socket],
+  ['control.mode', (config) => config.control.mode],
+  ['control.group', (config) => config.control.group],
+  ['netlink.rx-buffer-bytes', (config) => config.netlink.rxBufferBytes],
+  ['netlink.queue-messages', (config) => config.netlink.queueMessages],
+  ['netlink.neighbours', (config) => config.netlink.neighbours],
+];
+
+/** What is different in `to`. */
+export function diffConfig(from: Config, to: Config): ConfigDiff {
+  const before = new Map(from.pairs.map((pair) => [pair.phy, pair]));
+  const after = new Map(to.pairs.map((pair) => [pair.phy, pair]));
+  const changed: PairChange[] = [];
+  for (const pair of to.pairs) {
+    const old = before.get(pair.phy);
+    if (old !== undefined && !samePair(old, pair)) changed.push({ from: old, to: pair });
+  }
+  const differing = (settings: typeof liveSettings) =>
+    settings.filter(([, get]) => get(from) !== get(to)).map(([key]) => key);
+  return {
+    pairs: {
+      added: to.pairs.filter((pair) => !before.has(pair.phy)),
+      removed: from.pairs.filter((pair) => !after.has(pair.phy)),
+      changed,
+    },
+    live: differing(liveSettings),
+    restartNeeded: differing(startSettings),
+  };
+}
+
+/**
+ * The configuration that runs after a reload: `to`, with the old values where a restart is needed. Comparing the
+ * next reload with this one keeps the restart visible until it happens.
+ */
+export function applicableConfig(from: Config, to: Config): Config {
+  return { ...to, dataplane: from.dataplane, control: from.control, netlink: from.netlink };
+}

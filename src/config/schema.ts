@@ -1,0 +1,161 @@
+// The YAML schema: every key, its type, range and default.
+//
+// Invariants: objects are strict (an unknown key is an error); each value is checked alone here, rules between
+// values are in validate.ts. A section written with nothing in it (`pairs:`) counts as left out, because that is
+// what remains when all its lines are commented out. config/lcpd.full.yaml shows every key; a test compares.
+
+import { dirname } from 'node:path/posix';
+import { z } from 'zod';
+import { type Config, defaultControlSocket, logAreas, logLevels } from './config.ts';
+import { formatSize, ifnameProblem, netnsProblem, type Problem, parseSize, socketPathProblem } from './names.ts';
+
+const MIB = 2 ** 20;
+const GIB = 2 ** 30;
+
+/** Reports a problem as an issue that carries its hint along. */
+function report(ctx: z.RefinementCtx, problem: Problem): void {
+  ctx.addIssue({ code: 'custom', message: problem.message, params: { hint: problem.hint } });
+}
+
+function text(problemOf: (value: string) => Problem | undefined) {
+  return z.string().superRefine((value, ctx) => {
+    const problem = problemOf(value);
+    if (problem !== undefined) report(ctx, problem);
+  });
+}
+
+/** A number of bytes, plain or with a binary unit. */
+function size(least: number, most: number) {
+  const hint = `write a size like "4GiB" or "512MiB", from ${formatSize(least)} to ${formatSize(most)}`;
+  return z.unknown().transform((value, ctx) => {
+    const bytes = typeof value === 'number' ? value : typeof value === 'string' ? parseSize(value) : undefined;
+    if (bytes === undefined || !Number.isSafeInteger(bytes)) {
+      report(ctx, { message: `${JSON.stringify(value) ?? 'this'} is not a size`, hint });
+      return z.NEVER;
+    }
+    if (bytes < least || bytes > most) {
+      report(ctx, { message: `the size is out of range: ${formatSize(bytes)}`, hint });
+      return z.NEVER;
+    }
+    return bytes;
+  });
+}
+
+const fileMode = z.string().transform((value, ctx) => {
+  const mode = /^0?[0-7]{3}$/.test(value) ? Number.parseInt(value, 8) : undefined;
+  if (mode === undefined || (mode & 0o600) !== 0o600) {
+    report(ctx, { message: 'not a file mode that lets the owner read and write', hint: 'write it like "0660"' });
+    return z.NEVER;
+  }
+  return mode;
+});
+
+const groupName = text((value) =>
+  /^([a-z_][a-z0-9_-]{0,31}|[0-9]{1,9})$/i.test(value)
+    ? undefined
+    : { message: 'not a group name', hint: 'give a name from /etc/group or a group number in quotes' },
+);
+
+/** A section: an object, or nothing. */
+function section<T extends z.ZodRawShape>(shape: T) {
+  return z.preprocess((value) => value ?? {}, z.strictObject(shape));
+}
+
+const ifname = text(ifnameProblem);
+const netns = text(netnsProblem);
+const level = z.enum(logLevels);
+
+export const pairSchema = z.strictObject({
+  phy: ifname,
+  host: ifname,
+  netns: netns.optional(),
+  type: z.enum(['tap', 'tun']).default('tap'),
+});
+
+export const configSchema = z.strictObject({
+  dataplane: section({
+    driver: z.literal('embedded').default('embedded'),
+    workers: z.int().min(1).max(8).default(1),
+    memory: size(64 * MIB, 1024 * GIB).default(4 * GIB),
+    socket: text(socketPathProblem).optional(),
+  }),
+  netns: netns.optional(),
+  pairs: z.preprocess((value) => value ?? [], z.array(pairSchema).max(1024)),
+  control: section({
+    socket: text(socketPathProblem).default(defaultControlSocket),
+    mode: fileMode.default(0o660),
+    group: groupName.optional(),
+  }),
+  log: section({
+    level: level.default('info'),
+    areas: z.preprocess((value) => value ?? {}, z.partialRecord(z.enum(logAreas), level)),
+  }),
+  netlink: section({
+    'rx-buffer-bytes': size(MIB / 4, GIB).default(128 * MIB),
+    'queue-messages': z.int().min(1024).max(16_777_216).default(262_144),
+    neighbours: z.boolean().default(true),
+  }),
+  retry: section({
+    'initial-ms': z.int().min(10).max(60_000).default(100),
+    'max-ms': z.int().min(100).max(3_600_000).default(30_000),
+  }),
+});
+
+export type ParsedConfig = z.output<typeof configSchema>;
+
+/** Where the forwarder's socket is when the configuration does not say: beside the control socket. */
+export function forwarderSocket(controlSocket: string): string {
+  return `${dirname(controlSocket)}/fwd.sock`;
+}
+
+/** The Config of a checked document: other names, and the defaults that depend on other values. */
+export function toConfig(parsed: ParsedConfig): Config {
+  const { dataplane, control, log, netlink, retry } = parsed;
+  return {
+    dataplane: {
+      driver: dataplane.driver,
+      workers: dataplane.workers,
+      memoryBytes: dataplane.memory,
+      socket: dataplane.socket ?? forwarderSocket(control.socket),
+    },
+    netns: parsed.netns,
+    pairs: parsed.pairs.map((pair) => ({
+      phy: pair.phy,
+      host: pair.host,
+      netns: pair.netns ?? parsed.netns,
+      type: pair.type,
+    })),
+    control: { socket: control.socket, mode: control.mode, group: control.group },
+    log: { level: log.level, areas: { ...log.areas } },
+    netlink: {
+      rxBufferBytes: netlink['rx-buffer-bytes'],
+      queueMessages: netlink['queue-messages'],
+      neighbours: netlink.neighbours,
+    },
+    retry: { initialMs: retry['initial-ms'], maxMs: retry['max-ms'] },
+  };
+}
+
+function keysOf(schema: z.ZodType): string[] {
+  if (schema instanceof z.ZodObject) {
+    return Object.entries(schema.shape as Record<string, z.ZodType>).flatMap(([key, value]) => [
+      key,
+      ...keysOf(value).map((inner) => `${key}.${inner}`),
+    ]);
+  }
+  if (schema instanceof z.ZodPipe) return keysOf(schema.out as z.ZodType);
+  if (schema instanceof z.ZodArray) return keysOf(schema.element as z.ZodType).map((inner) => `*.${inner}`);
+  return [];
+}
+
+/** Every key of the schema, dotted, list elements as `*`: `dataplane`, `dataplane.driver`, `pairs.*.phy`, … */
+export const schemaKeys: readonly string[] = keysOf(configSchema);
+
+/** The keys that may stand in the object at `path` (list indexes as numbers). */
+export function keysAt(path: readonly PropertyKey[]): string[] {
+  const prefix = path.map((step) => (typeof step === 'number' ? '*' : String(step))).join('.');
+  if (prefix === 'log.areas') return [...logAreas];
+  const start = prefix === '' ? '' : `${prefix}.`;
+  const inside = schemaKeys.filter((key) => key.startsWith(start)).map((key) => key.slice(start.length));
+  return inside.filter((key) => !key.includes('.'));
+}

@@ -1,0 +1,86 @@
+// Rules between values: what no single key can be checked for.
+//
+// Invariants: it looks at the document as written, not at the checked one, so that these errors come together
+// with all the others: values of a wrong type are left out here, the schema reports them.
+
+import { defaultControlSocket } from './config.ts';
+import type { Problem } from './names.ts';
+
+/** A problem of the value at `path`. */
+export interface PathProblem extends Problem {
+  readonly path: readonly (string | number)[];
+}
+
+function record(value: unknown): Record<string, unknown> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+}
+
+function stringOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+function place(netns: string | undefined): string {
+  return netns === undefined ? "in lcpd's own namespace" : `in namespace ${netns}`;
+}
+
+function pairProblems(document: Record<string, unknown>): PathProblem[] {
+  const pairs = Array.isArray(document.pairs) ? document.pairs.map(record) : [];
+  const defaultNetns = stringOf(document.netns);
+  const problems: PathProblem[] = [];
+  const phys = new Map<string, number>();
+  const hosts = new Map<string, number>();
+  for (const [i, pair] of pairs.entries()) {
+    const phy = stringOf(pair.phy);
+    if (phy === undefined) continue;
+    const first = phys.get(phy);
+    if (first === undefined) {
+      phys.set(phy, i);
+    } else {
+      const message = `phy ${phy} is already in pairs[${first}]`;
+      problems.push({
+        path: ['pairs', i, 'phy'],
+        message,
+        hint: 'a phy has one host interface; remove one of the two',
+      });
+    }
+  }
+  for (const [i, pair] of pairs.entries()) {
+    const host = stringOf(pair.host);
+    if (host === undefined) continue;
+    const netns = stringOf(pair.netns) ?? defaultNetns;
+    const key = JSON.stringify([netns, host]);
+    const first = hosts.get(key);
+    if (first === undefined) {
+      hosts.set(key, i);
+    } else {
+      const message = `host ${host} is already in pairs[${first}], ${place(netns)}`;
+      problems.push({ path: ['pairs', i, 'host'], message, hint: 'give it another name or another netns' });
+    }
+    const phy = netns === undefined ? phys.get(host) : undefined;
+    if (phy !== undefined) {
+      const message = `host ${host} has the name of the phy in pairs[${phy}], ${place(netns)}`;
+      problems.push({ path: ['pairs', i, 'host'], message, hint: 'give it another name, or a netns' });
+    }
+  }
+  return problems;
+}
+
+/** All broken rules of a document, in the order of its parts. */
+export function crossProblems(value: unknown): PathProblem[] {
+  const document = record(value);
+  const problems = pairProblems(document);
+  const control = stringOf(record(document.control).socket) ?? defaultControlSocket;
+  if (stringOf(record(document.dataplane).socket) === control) {
+    const message = `${control} is the control socket`;
+    problems.push({ path: ['dataplane', 'socket'], message, hint: 'the forwarder needs a socket of its own' });
+  }
+  const retry = record(document.retry);
+  const initialMs = retry['initial-ms'] ?? 100;
+  const maxMs = retry['max-ms'] ?? 30_000;
+  if (typeof initialMs === 'number' && typeof maxMs === 'number' && initialMs > maxMs) {
+    const key = retry['max-ms'] === undefined ? 'initial-ms' : 'max-ms';
+    const message = `initial-ms (${initialMs}) is more than max-ms (${maxMs})`;
+    problems.push({ path: ['retry', key], message, hint: 'the delay grows from initial-ms to max-ms' });
+  }
+  return problems;
+}

@@ -1,0 +1,294 @@
+// Daemon: the running whole. Builds core, driver and watchers from a configuration, wires their edges,
+// and takes them down again: removing everything it made, or leaving forwarding as it is.
+
+import type { Config } from './config/config.ts';
+import { applicableConfig, diffConfig } from './config/diff.ts';
+import { configInvalid, loadConfig, readConfigFile } from './config/load.ts';
+import { EmbeddedDataPlane } from './forwarding/driver.ts';
+import { type Core, StateChanges } from './lcp/core.ts';
+import type { DataPlane, DataPlaneEvent } from './lcp/dataplane.ts';
+import { keyOf } from './lcp/objects.ts';
+import { Namespace } from './lcp/namespace.ts';
+import type { PairSpec } from './lcp/pairs.ts';
+import { Pipeline } from './lcp/pipeline.ts';
+import { Reconciler } from './lcp/reconcile.ts';
+import { CoreView, health } from './lcp/view.ts';
+import { KernelLinks } from './linkcontrol.ts';
+import type { Log, Logger } from './lib/log.ts';
+import { NetnsWatch } from './netlink/netns.ts';
+import { type ControlServer, openControl } from './northbound/control.ts';
+import type { PlanResult } from './northbound/view.ts';
+import { NamespaceWatcher } from './watcher.ts';
+
+const START_TIMEOUT_MS = 5000;
+const STOP_TIMEOUT_MS = 5000;
+/** A port that fails is made again, but not in a tight loop. */
+const PORT_RETRY_MS = 500;
+
+const specsOf = (config: Config): PairSpec[] =>
+  config.pairs.map(({ phy, host, netns, type }) => ({ phy, host, netns: netns ?? '', type }));
+
+export interface DaemonOptions {
+  readonly configFile: string;
+  readonly config: Config;
+  readonly log: Log;
+  readonly version: string;
+  /** Told once, when the data plane holds everything for the first time. */
+  readonly onReady: () => void;
+}
+
+export class Daemon {
+  readonly #configFile: string;
+  #config: Config;
+  readonly #logs: Log;
+  readonly #log: Logger;
+  readonly #reconciler: Reconciler;
+  readonly #pipeline: Pipeline;
+  readonly #dataplane: DataPlane;
+  readonly #links: KernelLinks;
+  readonly #watchers = new Map<string, NamespaceWatcher>();
+  readonly #changes = new StateChanges();
+  readonly #core: Core;
+  readonly #onReady: () => void;
+  readonly #version: string;
+  #control: ControlServer | undefined;
+  #netnsWatch: NetnsWatch | undefined;
+  #up = false;
+  #ready = false;
+  #stopping = false;
+
+  constructor({ configFile, config, log, version, onReady }: DaemonOptions) {
+    this.#configFile = configFile;
+    this.#config = config;
+    this.#logs = log;
+    this.#log = log.area('lcp');
+    this.#version = version;
+    this.#onReady = onReady;
+    const now = () => performance.now();
+    const namespaces = new Map<string, Namespace>();
+    this.#links = new KernelLinks(namespaces);
+    this.#dataplane = new EmbeddedDataPlane(
+      {
+        socket: config.dataplane.socket,
+        memoryBytes: config.dataplane.memoryBytes,
+        workers: config.dataplane.workers,
+        startTimeoutMs: START_TIMEOUT_MS,
+      },
+      this.#links,
+    );
+    this.#reconciler = new Reconciler(this.#dataplane, namespaces, config.retry, this.#observer(), now);
+    this.#pipeline = new Pipeline(this.#reconciler, {
+      mayRun: () => this.#up && this.#reconciler.ready,
+      now,
+      onInterrupted: (error) => this.#log.warn({ err: error }, 'round interrupted'),
+    });
+    this.#core = {
+      reconciler: this.#reconciler,
+      pipeline: this.#pipeline,
+      dataplane: this.#dataplane,
+      sources: this.#watchers,
+      defaultNetns: () => this.#config.netns ?? this.#config.pairs[0]?.netns ?? '',
+      now,
+    };
+  }
+
+  #observer() {
+    return {
+      onPair: (phy: string, state: string, reason: string) => {
+        this.#log.info({ phy, ...(reason ? { reason } : {}) }, state);
+        this.#changes.publish('pair', state, phy, reason);
+      },
+      onRefused: (operation: { op: string; object: Parameters<typeof keyOf>[0] }, result: { message?: string }, first: boolean) => {
+        const key = keyOf(operation.object);
+        const fields = { op: operation.op, kind: operation.object.kind, key, reason: result.message };
+        if (first) this.#log.warn(fields, 'refused');
+        else this.#log.debug(fields, 'refused again');
+        this.#changes.publish(operation.object.kind, 'refused', key, result.message);
+      },
+      onAdopted: (summary: { objects: number; routes: number; ms: number }) => {
+        this.#log.info({ ...summary, ms: Math.round(summary.ms) }, 'data plane read');
+      },
+    };
+  }
+
+  /** Whether the data plane has held everything at least once. */
+  get ready(): boolean {
+    return this.#ready;
+  }
+
+  /** One line about the state of everything, as systemd and lcpctl show it. */
+  get statusLine(): string {
+    const h = health(this.#core);
+    if (h.state === 'degraded') {
+      const age = Math.round((h.oldestMs ?? 0) / 1000);
+      return `degraded ${h.failed} failed, oldest ${age} s: ${h.hint ?? 'see lcpctl status'}`;
+    }
+    return `${h.state} ${h.objects} objects`;
+  }
+
+  /** Opens the doors, then the sources. Throws LcpError when another lcpd is there. */
+  async start(): Promise<void> {
+    const startedAt = performance.now();
+    const view = new CoreView({
+      core: this.#core,
+      changes: this.#changes,
+      version: this.#version,
+      startedAt,
+      plan: (text) => this.#plan(text),
+      reload: () => this.reload(),
+    });
+    const { socket, mode, group } = this.#config.control;
+    // first, because it is what refuses a second lcpd: nothing is touched before
+    this.#control = await openControl({ socket, mode, group, view, log: this.#logs.area('northbound') });
+    this.#pipeline.start();
+    this.#applyPairs();
+    this.#netnsWatch = new NetnsWatch(({ name, change }) => {
+      if (change !== 'vanished') this.#watchers.get(name)?.open();
+    });
+    this.#dataplane.connect({
+      onState: (state, cause) => {
+        this.#up = state === 'up';
+        if (state !== 'up') this.#reconciler.lost();
+        this.#logs.area('forwarding')[state === 'up' ? 'info' : 'warn']({ cause }, `data plane ${state}`);
+        this.#changes.publish('dataplane', state, this.#dataplane.name, cause);
+        this.#pipeline.dataplane$.next(cause);
+      },
+      onEvent: (event) => this.#onEvent(event),
+    });
+    void this.#announce();
+  }
+
+  /** Tells readiness once everything is in the data plane. */
+  async #announce(): Promise<void> {
+    while (!this.#ready && !this.#stopping) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      if (!this.#up || !this.#reconciler.ready || !this.#reconciler.adopted) continue;
+      if (this.#pipeline.running || this.#reconciler.isDirty) continue;
+      this.#ready = true;
+      this.#onReady();
+    }
+  }
+
+  #onEvent(event: DataPlaneEvent): void {
+    const spec = this.#reconciler.pairs.spec(event.phy);
+    if (spec === undefined || this.#stopping) return;
+    if (event.event === 'neighbour-wanted') {
+      const host = this.#reconciler.pairs.host(event.phy);
+      if (host !== 0) void this.#links.solicit(spec.netns, host, event.address);
+      return;
+    }
+    this.#log.warn({ phy: event.phy, errno: event.errno }, 'port failed');
+    setTimeout(() => {
+      this.#reconciler.delta.invalidate('pair', event.phy);
+      this.#pipeline.dataplane$.next('port failed');
+    }, PORT_RETRY_MS);
+  }
+
+  /** Makes pairs and watched namespaces those of the configuration. */
+  #applyPairs(): void {
+    const specs = specsOf(this.#config);
+    for (const phy of this.#reconciler.pairs.configure(specs)) this.#reconciler.dirtyPair(phy);
+    const wanted = new Set(['', ...specs.map((s) => s.netns)]);
+    for (const name of wanted) this.#watch(name, name === '' && !specs.some((s) => s.netns === ''));
+    for (const [name, watcher] of this.#watchers) {
+      if (wanted.has(name)) continue;
+      watcher.close();
+      watcher.ns.state = 'absent';
+      watcher.ns.clear();
+      this.#links.release(name);
+      this.#watchers.delete(name);
+      this.#reconciler.namespaceChanged(watcher.ns);
+    }
+    this.#pipeline.config$.next('configuration');
+  }
+
+  #watch(name: string, linksOnly: boolean): void {
+    const old = this.#watchers.get(name);
+    if (old?.linksOnly === linksOnly) return;
+    old?.close();
+    const ns = old?.ns ?? this.#reconciler.namespaces.get(name) ?? new Namespace(name);
+    ns.followsNeighbours = this.#config.netlink.neighbours;
+    this.#reconciler.namespaces.set(name, ns);
+    ns.onChange = () => this.#pipeline.kernel$.next('kernel');
+    const watcher = new NamespaceWatcher(
+      ns,
+      {
+        path: name === '' ? undefined : this.#links.netnsPath(name),
+        rxBufferBytes: this.#config.netlink.rxBufferBytes,
+        queueMessages: this.#config.netlink.queueMessages,
+        linksOnly,
+      },
+      {
+        onState: (changed, cause) => {
+          this.#reconciler.namespaceChanged(changed);
+          this.#changes.publish('netlink', changed.state, changed.name || '(own)', cause);
+          this.#pipeline.kernel$.next(cause);
+        },
+        onGone: (gone) => this.#links.release(gone.name),
+      },
+      this.#logs.area('netlink'),
+    );
+    this.#watchers.set(name, watcher);
+    watcher.open();
+  }
+
+  #plan(text: string): PlanResult {
+    const loaded = loadConfig(text);
+    if ('errors' in loaded) throw configInvalid('plan', loaded.errors);
+    return this.#difference(loaded.config);
+  }
+
+  #difference(next: Config): PlanResult {
+    const { pairs, live, restartNeeded } = diffConfig(this.#config, next);
+    const text = (p: { host: string; netns: string | undefined; type: string }): string =>
+      `${p.type} ${p.host}${p.netns === undefined ? '' : ` in ${p.netns}`}`;
+    return {
+      operations: [
+        ...pairs.removed.map((p) => ({ op: 'delete' as const, kind: 'pair', key: p.phy, detail: text(p) })),
+        ...pairs.changed.map(({ from, to }) => ({
+          op: 'update' as const,
+          kind: 'pair',
+          key: to.phy,
+          detail: `${text(from)} becomes ${text(to)}`,
+        })),
+        ...pairs.added.map((p) => ({ op: 'add' as const, kind: 'pair', key: p.phy, detail: text(p) })),
+        ...live.map((key) => ({ op: 'update' as const, kind: 'setting', key })),
+      ],
+      restartNeeded: [...restartNeeded],
+    };
+  }
+
+  /** Reads the file again and applies the difference. Throws LcpError and changes nothing when it is not valid. */
+  reload(): PlanResult {
+    const loaded = readConfigFile(this.#configFile);
+    if ('errors' in loaded) throw configInvalid(this.#configFile, loaded.errors);
+    const plan = this.#difference(loaded.config);
+    this.#config = applicableConfig(this.#config, loaded.config);
+    this.#logs.setLevels(this.#config.log);
+    this.#reconciler.delta.retry = this.#config.retry;
+    this.#applyPairs();
+    const { operations, restartNeeded } = plan;
+    this.#log.info({ operations: operations.length, restartNeeded }, 'configuration reloaded');
+    return plan;
+  }
+
+  /** Ends. leave: forwarding goes on as it is; otherwise everything that was made is removed. */
+  async stop(leave: boolean): Promise<void> {
+    this.#stopping = true;
+    if (!leave) {
+      for (const phy of this.#reconciler.pairs.configure([])) this.#reconciler.dirtyPair(phy);
+      this.#pipeline.config$.next('stop');
+      const deadline = performance.now() + STOP_TIMEOUT_MS;
+      const held = (): number => [...this.#reconciler.delta.rows('pair')].length;
+      while (this.#up && held() > 0 && performance.now() < deadline) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      if (held() > 0) this.#log.warn({ pairs: held() }, 'not everything could be removed');
+    }
+    await this.#control?.close();
+    this.#netnsWatch?.close();
+    for (const watcher of this.#watchers.values()) watcher.close();
+    await this.#dataplane.close(leave);
+    this.#links.close();
+  }
+}

@@ -1,0 +1,189 @@
+// Pairs on the embedded plane: the TAP or TUN, the phy's guard, the port that joins them, and what
+// follows what (host: admin state, MTU, MAC of the phy; phy: carrier of the host).
+//
+// The host is persistent and recognised by name in its namespace, so it keeps its addresses and the
+// sessions on it through every end of lcpd, of the forwarder and of the phy. It takes MAC, MTU and
+// admin state of the phy only when it is new; from then on the host is the authority.
+
+import { closeSync, openSync } from 'node:fs';
+import type { HeldObject, LinkChange, LinkControl, LinkFacts, OperationResult } from '../lcp/dataplane.ts';
+import type { Link, Pair } from '../lcp/objects.ts';
+import { closeFd, errnoName } from '../lib/libc.ts';
+import { native, SIZE } from './native.ts';
+import { decodePorts, encodeLink, encodePair, type Port } from './port.ts';
+
+const MAX_PORTS = 256;
+const ENODEV = -19;
+const ENXIO = -6;
+
+const refused = (code: string, errno: number, what: string, hint = ''): OperationResult => ({
+  ok: false,
+  code,
+  message: `${what}: ${errnoName(errno)}`,
+  hint,
+});
+const cText = (bytes: Uint8Array): string => {
+  const end = bytes.indexOf(0);
+  return new TextDecoder().decode(bytes.subarray(0, end < 0 ? bytes.length : end));
+};
+
+export class Devices {
+  readonly #handle: bigint;
+  readonly #links: LinkControl;
+  #ports = new Map<string, Port>();
+  #byId: (Port | undefined)[] = [];
+
+  constructor(handle: bigint, links: LinkControl) {
+    this.#handle = handle;
+    this.#links = links;
+    this.refresh();
+  }
+
+  /** Reads the ports from the shared memory: the only cache, rebuilt at attach and after each change. */
+  refresh(): void {
+    const bytes = new Uint8Array(MAX_PORTS * SIZE.port);
+    const count = native().ports(this.#handle, bytes, MAX_PORTS) as number;
+    const ports = decodePorts(bytes, Math.max(0, count));
+    this.#ports = new Map(ports.map((p) => [p.phy, p]));
+    this.#byId = [];
+    for (const p of ports) this.#byId[p.id] = p;
+  }
+
+  port(phy: string): Port | undefined {
+    return this.#ports.get(phy);
+  }
+  byId(id: number): Port | undefined {
+    return this.#byId[id];
+  }
+  all(): Iterable<Port> {
+    return this.#ports.values();
+  }
+
+  /** The pairs as the ports state them. */
+  heldPairs(): HeldObject[] {
+    return [...this.#ports.values()].map((p) => ({
+      object: {
+        kind: 'pair',
+        phy: p.phy,
+        phyIfindex: p.phyIfindex,
+        host: p.configuredHost,
+        netns: p.netns,
+        netnsId: p.netnsId,
+        type: p.type,
+      },
+      handle: p.hostIfindex,
+    }));
+  }
+
+  #namespaceFd(netns: string): number {
+    return netns === '' ? -1 : openSync(this.#links.netnsPath(netns), 'r');
+  }
+
+  #inNamespace<T>(netns: string, use: (fd: number) => T): T {
+    const fd = this.#namespaceFd(netns);
+    try {
+      return use(fd);
+    } finally {
+      if (fd >= 0) closeSync(fd);
+    }
+  }
+
+  /** Makes, changes or detaches (phyIfindex 0) a pair. */
+  async setPair(pair: Pair, held: number): Promise<OperationResult> {
+    const n = native();
+    const before = this.#ports.get(pair.phy);
+    if (before !== undefined) {
+      const gone = n.portDel(this.#handle, before.id) as number;
+      this.refresh();
+      if (gone < 0) return refused('PORT_REFUSED', gone, `port of ${pair.phy} cannot be removed`);
+    }
+    if (pair.phyIfindex === 0) return { ok: true, handle: held };
+
+    const phy = this.#links.get('', pair.phyIfindex);
+    if (phy === undefined) return refused('PHY_GONE', ENODEV, `phy ${pair.phy}`);
+    const guard = n.phyGuard(pair.phyIfindex, 1) as number;
+    if (guard < 0) {
+      return refused('PHY_GUARD', guard, `the kernel's own stack cannot be kept off ${pair.phy}`);
+    }
+    const ifindex = new Int32Array(1);
+    let tap: number;
+    try {
+      tap = this.#inNamespace(pair.netns, (fd) => n.tapOpen(fd, pair.host, pair.type === 'tun' ? 1 : 0, ifindex));
+    } catch (error) {
+      return { ok: false, code: 'NETNS_GONE', message: `network namespace ${pair.netns}: ${(error as Error).message}` };
+    }
+    if (tap < 0) return refused('HOST_DEVICE', tap, `${pair.type} ${pair.host} cannot be made`);
+    const hostIfindex = ifindex[0] as number;
+    try {
+      if (this.#links.get(pair.netns, hostIfindex) === undefined) await this.#adorn(pair, hostIfindex, phy);
+      const reason = new Uint8Array(256);
+      const id = n.portAdd(this.#handle, encodePair(pair, hostIfindex, phy.mac, phy.mtu), tap, reason) as number;
+      if (id < 0) return refused('PORT_REFUSED', id, cText(reason) || `port of ${pair.phy}`);
+    } finally {
+      closeFd(tap);
+      this.refresh();
+    }
+    return { ok: true, handle: hostIfindex };
+  }
+
+  /** A new host looks like its phy and says whose it is. */
+  async #adorn(pair: Pair, hostIfindex: number, phy: LinkFacts): Promise<void> {
+    const change: LinkChange = { alias: `lcpd ${pair.phy}`, mtu: phy.mtu, up: phy.up, promisc: true };
+    if (pair.type === 'tap' && phy.mac !== '') change.mac = phy.mac;
+    await this.#links.set(pair.netns, hostIfindex, change);
+  }
+
+  /** Ends a pair for good: port, host device and guard. */
+  deletePair(pair: Pair, held: number): OperationResult {
+    const n = native();
+    const port = this.#ports.get(pair.phy);
+    const host = this.#links.get(pair.netns, port?.hostIfindex ?? held)?.name ?? pair.host;
+    if (port !== undefined) {
+      const gone = n.portDel(this.#handle, port.id) as number;
+      this.refresh();
+      if (gone < 0) return refused('PORT_REFUSED', gone, `port of ${pair.phy} cannot be removed`);
+    }
+    if (held !== 0 || port !== undefined) {
+      let deleted = 0;
+      try {
+        deleted = this.#inNamespace(pair.netns, (fd) => n.tapDelete(fd, host, pair.type === 'tun' ? 1 : 0));
+      } catch (error) {
+        // a namespace that has gone took the host along
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      }
+      if (deleted < 0 && deleted !== ENODEV && deleted !== ENXIO) {
+        return refused('HOST_DEVICE', deleted, `${pair.type} ${host} cannot be removed`);
+      }
+    }
+    if (pair.phyIfindex !== 0) {
+      const guard = n.phyGuard(pair.phyIfindex, 0) as number;
+      if (guard < 0 && guard !== ENODEV) return refused('PHY_GUARD', guard, `guard of ${pair.phy} cannot be removed`);
+    }
+    return { ok: true };
+  }
+
+  /** Makes phy and host agree, and tells the port. handles: of the tables that the link looks up in. */
+  async setLink(link: Link, handles4: readonly number[], handles6: readonly number[]): Promise<OperationResult> {
+    const port = this.#ports.get(link.phy);
+    if (port === undefined) return { ok: false, code: 'PORT_REFUSED', message: `${link.phy} has no port` };
+    const phy = this.#links.get('', link.phyIfindex);
+    const host = this.#links.get(link.netns, link.hostIfindex);
+    if (phy !== undefined) {
+      const change: LinkChange = {};
+      // MAC first: some drivers take it only while the device is down
+      if (link.mac !== '' && phy.mac !== link.mac) change.mac = link.mac;
+      if (phy.mtu !== link.mtu) change.mtu = link.mtu;
+      if (phy.up !== link.up) change.up = link.up;
+      if (Object.keys(change).length > 0) await this.#links.set('', link.phyIfindex, change);
+    }
+    if (host !== undefined) {
+      const change: LinkChange = {};
+      if (host.carrier !== link.carrier) change.carrier = link.carrier;
+      if (!host.promisc) change.promisc = true;
+      if (Object.keys(change).length > 0) await this.#links.set(link.netns, link.hostIfindex, change);
+    }
+    const errno = native().portSet(this.#handle, port.id, encodeLink(link, port.type, handles4, handles6)) as number;
+    this.refresh();
+    return errno < 0 ? refused('PORT_REFUSED', errno, `attributes of ${link.phy}`) : { ok: true };
+  }
+}

@@ -1,0 +1,352 @@
+// The embedded driver: lcp's contract (lcp/dataplane.ts) onto the forwarder's shared tables.
+//
+// Holds no state of its own besides the attachment, the ports' cache in Devices and the names of the
+// tables; all of them are read back at attach. A forwarder that ends is started again; what it held
+// is then gone and the core sends everything anew.
+
+import type {
+  DataPlane,
+  DataPlaneInfo,
+  DataPlaneListener,
+  HeldObject,
+  LinkControl,
+  LookupAnswer,
+  Operation,
+  OperationResult,
+  PathAnswer,
+  RouteBatch,
+  TracedPacket,
+} from '../lcp/dataplane.ts';
+import { newRouteBatch } from '../lcp/dataplane.ts';
+import { type Family, type Neighbour, type PathSet, type Table, tableKey } from '../lcp/objects.ts';
+import { LcpError } from '../lib/errors.ts';
+import { ipBytes } from '../lib/ip.ts';
+import { errnoName } from '../lib/libc.ts';
+import { Devices } from './devices.ts';
+import { Forwarder, type ForwarderOptions } from './forwarder.ts';
+import { native, SIZE } from './native.ts';
+import { readAdjacencies, readCounters, readPaths, readTraces } from './observe.ts';
+import { addressText, afOf, encodeSpec, macBytes } from './port.ts';
+
+const MAX_TABLES = 4096;
+const MAX_PATHS = 256;
+const DUMP_BATCH = 4096;
+const MAX_EVENTS = 256;
+const RESTART_DELAY_MS = 200;
+const RESTART_DELAY_MAX_MS = 10_000;
+const NEIGH_DELETE = 1;
+
+const refuse = (errno: number, what: string): OperationResult => ({
+  ok: false,
+  code: errno === -28 ? 'TABLES_FULL' : 'REFUSED',
+  message: `${what}: ${errnoName(errno)}`,
+  hint: errno === -28 ? 'raise dataplane.memory and restart the forwarder' : '',
+});
+
+export class EmbeddedDataPlane implements DataPlane {
+  readonly name = 'embedded';
+  readonly unsupported: ReadonlyMap<string, string> = new Map();
+  readonly sharedPathSets = true;
+  readonly #options: ForwarderOptions;
+  readonly #links: LinkControl;
+  #listener: DataPlaneListener | undefined;
+  #forwarder: Forwarder | undefined;
+  #devices: Devices | undefined;
+  #tables = new Map<string, number>();
+  #closed = false;
+  #restart: NodeJS.Timeout | undefined;
+  #failures = 0;
+
+  constructor(options: ForwarderOptions, links: LinkControl) {
+    this.#options = options;
+    this.#links = links;
+  }
+
+  connect(listener: DataPlaneListener): void {
+    this.#listener = listener;
+    void this.#open();
+  }
+
+  async #open(): Promise<void> {
+    try {
+      const forwarder = await Forwarder.open(this.#options);
+      if (this.#closed) {
+        forwarder.close(!forwarder.found);
+        return;
+      }
+      this.#forwarder = forwarder;
+      this.#devices = new Devices(forwarder.handle, this.#links);
+      this.#readTables();
+      forwarder.watch(
+        () => this.#drainEvents(),
+        () => this.#lost('the forwarder has ended'),
+      );
+      this.#failures = 0;
+      const { pid, recovered } = forwarder.info();
+      const how = forwarder.found ? 'found' : 'started';
+      this.#listener?.onState('up', `${how} forwarder, pid ${pid}${recovered ? ', tables recovered' : ''}`);
+    } catch (error) {
+      if (!(error instanceof LcpError)) throw error;
+      this.#again(error.message);
+    }
+  }
+
+  #again(cause: string): void {
+    this.#listener?.onState('down', cause);
+    if (this.#closed) return;
+    const delay = Math.min(RESTART_DELAY_MAX_MS, RESTART_DELAY_MS * 2 ** Math.min(this.#failures++, 10));
+    this.#restart = setTimeout(() => void this.#open(), delay);
+  }
+
+  #lost(cause: string): void {
+    this.#forwarder?.close(false);
+    this.#forwarder = undefined;
+    this.#devices = undefined;
+    this.#tables.clear();
+    this.#again(cause);
+  }
+
+  async close(keep: boolean): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#restart);
+    this.#forwarder?.close(!keep);
+    this.#forwarder = undefined;
+  }
+
+  #readTables(): void {
+    this.#tables.clear();
+    const af = new Uint32Array(1);
+    const name = new Uint8Array(128);
+    for (let id = 1; id < MAX_TABLES; id++) {
+      if ((native().tableGet(this.#attached().handle, id, af, name, new Uint32Array(1)) as number) < 0) continue;
+      this.#tables.set(new TextDecoder().decode(name.subarray(0, name.indexOf(0))), id);
+    }
+  }
+
+  #attached(): Forwarder {
+    if (this.#forwarder === undefined) {
+      throw new LcpError('DATAPLANE_DOWN', { op: 'access', key: this.name, message: 'the forwarder is not there' });
+    }
+    return this.#forwarder;
+  }
+
+  #drainEvents(): void {
+    const forwarder = this.#forwarder;
+    if (forwarder === undefined) return;
+    const bytes = new Uint8Array(MAX_EVENTS * SIZE.event);
+    const words = new Uint32Array(bytes.buffer);
+    const view = new DataView(bytes.buffer);
+    const count = native().events(forwarder.handle, bytes, MAX_EVENTS) as number;
+    for (let i = 0; i < count; i++) {
+      const at = i * SIZE.event;
+      const phy = this.#devices?.byId(view.getUint16(at + 2, true))?.phy;
+      if (phy === undefined) continue;
+      const type = view.getUint16(at, true);
+      const af = bytes[at + 4] === 6 ? 6 : 4;
+      if (type === 1) {
+        const address = addressText(af, words, (at + 8) / 4);
+        this.#listener?.onEvent({ event: 'neighbour-wanted', phy, family: af, address });
+      } else if (type === 3) {
+        this.#listener?.onEvent({ event: 'port-error', phy, errno: view.getInt32(at + 8, true) });
+      }
+    }
+  }
+
+  async dump(): Promise<HeldObject[]> {
+    const { handle } = this.#attached();
+    const devices = this.#devices as Devices;
+    devices.refresh();
+    const held: HeldObject[] = devices.heldPairs();
+    for (const [name, id] of this.#tables) {
+      const m = /^(.*)\/v([46])\/([0-9]+)$/.exec(name);
+      if (m === null) continue;
+      const object: Table = { kind: 'table', netns: m[1] ?? '', family: m[2] === '6' ? 6 : 4, table: Number(m[3]) };
+      held.push({ object, handle: id });
+    }
+    held.push(...this.#dumpNeighbours(handle, devices));
+    const end = native().pathlistEnd(handle) as number;
+    for (let id = 16; id < end; id++) {
+      const paths = readPaths(handle, devices, id);
+      if (paths === undefined) continue;
+      const object: PathSet = { kind: 'pathset', id: `held#${id}`, paths };
+      held.push({ object, handle: id });
+    }
+    return held;
+  }
+
+  #dumpNeighbours(handle: bigint, devices: Devices): HeldObject[] {
+    const held: HeldObject[] = [];
+    const bytes = new Uint8Array(DUMP_BATCH * SIZE.neighbour);
+    const words = new Uint32Array(bytes.buffer);
+    const view = new DataView(bytes.buffer);
+    const cursor = new Uint32Array(1);
+    for (;;) {
+      const n = native().neighboursDump(handle, bytes, DUMP_BATCH, cursor) as number;
+      if (n <= 0) return held;
+      for (let i = 0; i < n; i++) {
+        const at = i * SIZE.neighbour;
+        const phy = devices.byId(view.getUint16(at, true))?.phy;
+        if (phy === undefined) continue;
+        const family = bytes[at + 2] === 6 ? 6 : 4;
+        const mac = Array.from(bytes.subarray(at + 4, at + 10), (b) => b.toString(16).padStart(2, '0')).join(':');
+        held.push({
+          object: { kind: 'neighbour', phy, family, address: addressText(family, words, (at + 12) / 4), mac },
+        });
+      }
+    }
+  }
+
+  async dumpRoutes(tableHandle: number, family: Family, onBatch: (batch: RouteBatch) => void): Promise<void> {
+    const batch = newRouteBatch(family, DUMP_BATCH);
+    const cursor = new Uint8Array(20);
+    for (;;) {
+      const n = native().routesDump(this.#attached().handle, tableHandle, batch.words, DUMP_BATCH, cursor) as number;
+      if (n < 0) {
+        throw new LcpError('REFUSED', { op: 'dump', key: `table ${tableHandle}`, message: errnoName(n) });
+      }
+      if (n === 0) return;
+      batch.count = n;
+      onBatch(batch);
+    }
+  }
+
+  async apply(operations: readonly Operation[]): Promise<OperationResult[]> {
+    const results: OperationResult[] = [];
+    for (const operation of operations) {
+      // one failing object never stops its siblings; what it failed of is its own answer
+      try {
+        results.push(await this.#applyOne(operation));
+      } catch (error) {
+        const known = error instanceof LcpError;
+        if (!known && (error as { errno?: unknown }).errno === undefined) throw error;
+        results.push({ ok: false, code: known ? error.code : 'REFUSED', message: (error as Error).message });
+      }
+    }
+    return results;
+  }
+
+  async #applyOne({ op, object, handle }: Operation): Promise<OperationResult> {
+    const devices = this.#devices;
+    if (devices === undefined) return { ok: false, code: 'DATAPLANE_DOWN', message: 'the forwarder is not there' };
+    switch (object.kind) {
+      case 'pair':
+        return op === 'set' ? devices.setPair(object, handle) : devices.deletePair(object, handle);
+      case 'link':
+        if (op === 'delete') return { ok: true }; // it goes with its pair
+        return devices.setLink(object, this.#handles(object.lookup4), this.#handles(object.lookup6));
+      case 'table':
+        return op === 'set' ? this.#addTable(object) : this.#deleteTable(object, handle);
+      case 'neighbour':
+        return this.#neighbour(object, op === 'delete');
+      case 'pathset':
+        return op === 'set' ? this.#setPathSet(object, handle) : this.#deletePathSet(handle);
+    }
+  }
+
+  #handles(keys: readonly string[]): number[] {
+    return keys.map((key) => this.#tables.get(key)).filter((h) => h !== undefined);
+  }
+
+  #addTable(table: Table): OperationResult {
+    const key = tableKey(table.netns, table.family, table.table);
+    const id = native().tableAdd(this.#attached().handle, table.family, key) as number;
+    if (id < 0) return refuse(id, `table ${key}`);
+    this.#tables.set(key, id);
+    return { ok: true, handle: id };
+  }
+
+  #deleteTable(table: Table, handle: number): OperationResult {
+    const errno = native().tableDel(this.#attached().handle, handle) as number;
+    if (errno < 0 && errno !== -2) return refuse(errno, `table ${handle}`);
+    this.#tables.delete(tableKey(table.netns, table.family, table.table));
+    return { ok: true };
+  }
+
+  #neighbour(n: Neighbour, remove: boolean): OperationResult {
+    const port = this.#devices?.port(n.phy);
+    if (port === undefined) return remove ? { ok: true } : { ok: false, code: 'PORT_REFUSED', message: 'no port' };
+    const bytes = new Uint8Array(SIZE.neighbour);
+    const view = new DataView(bytes.buffer);
+    view.setUint16(0, port.id, true);
+    bytes[2] = n.family;
+    bytes[3] = remove ? NEIGH_DELETE : 0;
+    bytes.set(macBytes(n.mac), 4);
+    bytes.set(ipBytes(n.address), 12);
+    const results = new Int32Array(1);
+    native().neighboursApply(this.#attached().handle, bytes, 1, results);
+    const errno = results[0] as number;
+    return errno < 0 ? refuse(errno, `neighbour ${n.address}`) : { ok: true };
+  }
+
+  #setPathSet(set: PathSet, handle: number): OperationResult {
+    const count = Math.min(set.paths.length, MAX_PATHS);
+    const bytes = new Uint8Array(count * SIZE.path);
+    const view = new DataView(bytes.buffer);
+    for (const [i, path] of set.paths.slice(0, count).entries()) {
+      const port = this.#devices?.port(path.phy);
+      if (port === undefined) return { ok: false, code: 'PORT_REFUSED', message: `${path.phy} has no port` };
+      const at = i * SIZE.path;
+      view.setUint16(at, port.id, true);
+      view.setUint16(at + 2, path.weight, true);
+      if (path.via !== '') {
+        bytes[at + 4] = afOf(path.via);
+        bytes.set(ipBytes(path.via), at + 8);
+      }
+    }
+    const id = native().pathlistSet(this.#attached().handle, handle, bytes, count) as number;
+    if (id < 0) return refuse(id, `path set of ${count} legs`);
+    return { ok: true, handle: handle === 0 ? id : handle };
+  }
+
+  #deletePathSet(handle: number): OperationResult {
+    const errno = native().pathlistDel(this.#attached().handle, handle) as number;
+    return errno < 0 && errno !== -2 ? refuse(errno, `path set ${handle}`) : { ok: true };
+  }
+
+  applyRoutes(batch: RouteBatch): number {
+    return native().routesApply(this.#attached().handle, batch.words, batch.count, batch.results) as number;
+  }
+
+  lookup(family: Family, tables: readonly number[], merged: boolean, addresses: readonly string[]): LookupAnswer[] {
+    const bytes = new Uint8Array(addresses.length * 16);
+    addresses.forEach((a, i) => {
+      bytes.set(ipBytes(a), i * 16);
+    });
+    const out = new Uint32Array(addresses.length * 3);
+    const spec = encodeSpec(family, tables, merged);
+    const errno = native().lookup(this.#attached().handle, spec, family, bytes, addresses.length, out) as number;
+    if (errno < 0) throw new LcpError('REFUSED', { op: 'lookup', key: String(family), message: errnoName(errno) });
+    return addresses.map((_, i) => ({
+      table: out[3 * i] as number,
+      target: out[3 * i + 1] as number,
+      prefixlen: out[3 * i + 2] as number,
+    }));
+  }
+
+  paths(handle: number): PathAnswer[] | undefined {
+    const { handle: forwarder } = this.#attached();
+    return readPaths(forwarder, this.#devices as Devices, handle);
+  }
+
+  info(): DataPlaneInfo {
+    const forwarder = this.#forwarder;
+    if (forwarder === undefined) return { driver: this.name, state: 'down', generation: '' };
+    const { generation, pid, workers, memoryUsed } = forwarder.info();
+    return { driver: this.name, state: 'up', generation, pid, workers, memoryUsed };
+  }
+
+  adjacencies() {
+    return this.#devices === undefined ? [] : readAdjacencies(this.#attached().handle, this.#devices);
+  }
+
+  counters() {
+    return this.#devices === undefined ? [] : readCounters(this.#attached().handle, this.#devices);
+  }
+
+  traces(after: number, arm: number): TracedPacket[] {
+    if (this.#devices === undefined) return [];
+    const { handle } = this.#attached();
+    if (arm > 0) native().traceArm(handle, arm);
+    return readTraces(handle, this.#devices, after);
+  }
+}

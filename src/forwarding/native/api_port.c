@@ -1,0 +1,66 @@
+/* api_port.c - lcpfwd.h: ports. Entries and adjacencies are ours, descriptors the forwarder's. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "attachment.h"
+#include "port.h"
+#include "reader.h"
+#include "writer.h"
+
+#define ERRTEXT 160u /* bytes */
+
+int32_t lcpfwd_port_add(lcpfwd *f, const struct lcpfwd_port *p, int32_t tap_fd, char *errtext) {
+  char text[ERRTEXT] = "";
+  int id = port_reserve(f->writer, p), err = id < 0 ? id : 0;
+  if (id < 0) {
+    snprintf(text, sizeof text, "port table: %s", strerror(-id));
+  } else if (f->port_open) {
+    err = f->port_open(f, (uint32_t)id, tap_fd, text);
+    if (err < 0)
+      port_forget(f->writer, (unsigned)id);
+  } else {
+    PUBLISH(&f->region.head->ports[id].state, PORT_OPEN);
+  }
+  blocks_settle(&f->writer->blocks);
+  if (errtext)
+    memcpy(errtext, text, sizeof text);
+  return err < 0 ? err : id;
+}
+
+int32_t lcpfwd_port_del(lcpfwd *f, uint32_t id) {
+  if (id == 0 || id >= LCPFWD_MAX_PORTS)
+    return -EINVAL;
+  if (!port_get(&f->region, id))
+    return -ENOENT;
+  /* First the adjacencies: nothing more goes out there while the forwarder closes it. */
+  adj_port_close(f->writer, id);
+  int err = 0;
+  if (f->port_close)
+    err = f->port_close(f, id);
+  else
+    PUBLISH(&f->region.head->ports[id].state, PORT_FREE);
+  blocks_settle(&f->writer->blocks);
+  return err;
+}
+
+int32_t lcpfwd_port_set(lcpfwd *f, uint32_t id, const struct lcpfwd_port *p) {
+  if (id == 0 || id >= LCPFWD_MAX_PORTS)
+    return -EINVAL;
+  if (!port_get(&f->region, id))
+    return -ENOENT;
+  int err = port_set(f->writer, id, p);
+  blocks_settle(&f->writer->blocks);
+  return err;
+}
+
+int32_t lcpfwd_ports(lcpfwd *f, struct lcpfwd_port *out, uint32_t max) {
+  uint32_t n = 0;
+  for (unsigned id = 1; id < LCPFWD_MAX_PORTS; id++)
+    if (port_get(&f->region, id)) {
+      if (n < max)
+        port_read(&f->region, id, &out[n]);
+      n++;
+    }
+  return (int32_t)n;
+}

@@ -1,0 +1,140 @@
+/* api_table.c - lcpfwd.h: tables, routes, lookups. */
+#include <errno.h>
+#include <string.h>
+
+#include "attachment.h"
+#include "fib.h"
+#include "fib_node.h"
+#include "pathlist.h"
+#include "writer.h"
+
+static struct table_entry *table_of(const lcpfwd *f, uint32_t id) {
+  struct table_entry *t = f->region.head->tables;
+  return id > 0 && id < LCPFWD_MAX_TABLES && t[id].af ? &t[id] : NULL;
+}
+
+int32_t lcpfwd_table_add(lcpfwd *f, uint32_t af, const char *name) {
+  struct region_head *h = f->region.head;
+  struct writer *w = f->writer;
+  size_t len = strnlen(name, sizeof h->tables[0].name);
+  if ((af != LCPFWD_AF_INET && af != LCPFWD_AF_INET6) || len == 0 || len == sizeof h->tables[0].name)
+    return -EINVAL;
+  for (uint32_t id = 1; id < w->table_end; id++)
+    if (h->tables[id].af == af && strcmp(h->tables[id].name, name) == 0)
+      return (int32_t)id;
+  uint32_t id = ids_take(w, &w->table_ids, &w->table_end, LCPFWD_MAX_TABLES);
+  if (id == 0)
+    return -ENOSPC;
+  struct table_entry *t = &h->tables[id];
+  t->root = 0;
+  t->routes = 0;
+  memset(t->name, 0, sizeof t->name);
+  memcpy(t->name, name, len);
+  PUBLISH(&t->af, af);
+  return (int32_t)id;
+}
+
+int32_t lcpfwd_table_del(lcpfwd *f, uint32_t id) {
+  struct table_entry *t = table_of(f, id);
+  if (id == 0 || id >= LCPFWD_MAX_TABLES)
+    return -EINVAL;
+  if (!t)
+    return 0;
+  fib_clear(f->writer, id);
+  PUBLISH(&t->af, 0);
+  blocks_retire_id(&f->writer->blocks, RETIRED_TABLE, id);
+  blocks_settle(&f->writer->blocks);
+  return 0;
+}
+
+int32_t lcpfwd_table_get(lcpfwd *f, uint32_t id, uint32_t *af, char *name, uint32_t *routes) {
+  const struct table_entry *t = table_of(f, id);
+  if (!t)
+    return -ENOENT;
+  *af = t->af;
+  *routes = t->routes;
+  memcpy(name, t->name, sizeof t->name);
+  return 0;
+}
+
+/* Nothing set behind plen, plen possible for the family. */
+static int prefix_check(const struct table_entry *t, const struct lcpfwd_route *op) {
+  unsigned octets = table_octets(t), at = op->plen / 8;
+  if (op->plen > 8 * octets)
+    return -EINVAL;
+  if (op->plen % 8 && (op->addr[at++] & (0xff >> op->plen % 8)))
+    return -EINVAL;
+  for (; at < sizeof op->addr; at++)
+    if (op->addr[at])
+      return -EINVAL;
+  return 0;
+}
+
+static int route_apply(lcpfwd *f, const struct lcpfwd_route *op) {
+  const struct table_entry *t = table_of(f, op->table);
+  struct fib_prefix p;
+  uint32_t old;
+  if (!t)
+    return -ENOENT;
+  int err = prefix_check(t, op);
+  if (err)
+    return err;
+  memcpy(p.addr, op->addr, sizeof p.addr);
+  p.plen = op->plen;
+  if (op->pathlist == 0)
+    return fib_delete(f->writer, op->table, &p, &old);
+  if (!pathlist_valid(&f->region, op->pathlist))
+    return -ENOENT;
+  return fib_insert(f->writer, op->table, &p, op->pathlist, &old);
+}
+
+int32_t lcpfwd_routes_apply(lcpfwd *f, const struct lcpfwd_route *ops, uint32_t n, int32_t *results) {
+  int32_t failed = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    results[i] = route_apply(f, &ops[i]);
+    failed += results[i] < 0;
+  }
+  blocks_settle(&f->writer->blocks);
+  return failed;
+}
+
+struct dump {
+  struct lcpfwd_route *out;
+  uint32_t table, n, max;
+};
+
+static int dump_one(void *ctx, const struct fib_prefix *p, uint32_t value) {
+  struct dump *d = ctx;
+  struct lcpfwd_route *r = &d->out[d->n++];
+  *r = (struct lcpfwd_route){.table = d->table, .pathlist = value, .plen = p->plen};
+  memcpy(r->addr, p->addr, sizeof r->addr);
+  return d->n == d->max;
+}
+
+/* Cursor: [0] 1 once begun, [1] plen and [4..19] address of the last route given. */
+int32_t lcpfwd_routes_dump(lcpfwd *f, uint32_t table, struct lcpfwd_route *out, uint32_t max, uint8_t *cursor) {
+  struct dump d = {.out = out, .table = table, .max = max};
+  struct fib_prefix after;
+  if (!table_of(f, table))
+    return -ENOENT;
+  if (max == 0 || cursor[0] > 1)
+    return -EINVAL;
+  after.plen = cursor[1];
+  memcpy(after.addr, cursor + 4, sizeof after.addr);
+  fib_walk(&f->region, table, cursor[0] ? &after : NULL, dump_one, &d);
+  if (d.n) {
+    cursor[0] = 1;
+    cursor[1] = out[d.n - 1].plen;
+    memcpy(cursor + 4, out[d.n - 1].addr, sizeof after.addr);
+  }
+  return (int32_t)d.n;
+}
+
+int32_t lcpfwd_lookup(lcpfwd *f, const struct lcpfwd_lookup_spec *spec, uint32_t af, const uint8_t *addrs, uint32_t n,
+                      struct lcpfwd_lookup_result *out) {
+  if ((af != LCPFWD_AF_INET && af != LCPFWD_AF_INET6) || spec->n > LCPFWD_LOOKUP_TABLES)
+    return -EINVAL;
+  for (uint32_t i = 0; i < n; i++)
+    fib_lookup(&f->region, spec, af, addrs + 16 * (size_t)i, &out[i]);
+  return 0;
+}

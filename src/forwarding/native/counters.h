@@ -1,0 +1,86 @@
+/* counters.h - the named counters of a port: one line each, X(SYMBOL, "name").
+ *
+ * Every packet that a worker takes from a phy or a host ends in exactly one fate counter
+ * (forward-*, punt-*, xconnect-*, drop-*); rx-*, tx-*, icmp-* and event-* count besides.
+ * Names are a public interface: lcpctl, metrics and operators' scripts use them. Append freely.
+ */
+#ifndef LCPFWD_COUNTERS_H
+#define LCPFWD_COUNTERS_H
+
+#define LCPFWD_COUNTERS(X)                                                                         \
+  X(RX_PACKETS, "rx-packets")                       /* from the phy */                             \
+  X(RX_BYTES, "rx-bytes")                                                                          \
+  X(TX_PACKETS, "tx-packets")                       /* out of the phy, whoever sent it */          \
+  X(TX_BYTES, "tx-bytes")                                                                          \
+  X(HOST_RX_PACKETS, "host-rx-packets")             /* from the TAP/TUN */                         \
+  X(HOST_RX_BYTES, "host-rx-bytes")                                                                \
+  X(HOST_TX_PACKETS, "host-tx-packets")             /* into the TAP/TUN */                         \
+  X(HOST_TX_BYTES, "host-tx-bytes")                                                                \
+  X(FORWARD_IP4, "forward-ip4")                     /* counted on the ingress port */              \
+  X(FORWARD_IP6, "forward-ip6")                                                                    \
+  X(XCONNECT_UNICAST, "xconnect-unicast")           /* host frame that matched an adjacency */     \
+  X(XCONNECT_MULTICAST, "xconnect-multicast")       /* host frame by the multicast adjacency */    \
+  X(XCONNECT_ARP, "xconnect-arp")                                                                  \
+  X(XCONNECT_TUN, "xconnect-tun")                                                                  \
+  X(PUNT_ARP, "punt-arp")                                                                          \
+  X(PUNT_ND, "punt-nd")                                                                            \
+  X(PUNT_LOCAL, "punt-local")                       /* for us */                                   \
+  X(PUNT_BROADCAST, "punt-broadcast")                                                              \
+  X(PUNT_MULTICAST, "punt-multicast")                                                              \
+  X(PUNT_LINK_LOCAL, "punt-link-local")                                                            \
+  X(PUNT_VLAN, "punt-vlan")                         /* tagged: belongs to a sub-interface */       \
+  X(PUNT_TTL, "punt-ttl")                           /* TTL or hop limit is used up */              \
+  X(PUNT_TOO_BIG, "punt-too-big")                                                                  \
+  X(PUNT_OPTIONS, "punt-options")                   /* IPv4 options, hop-by-hop header */          \
+  X(PUNT_NO_NEIGHBOUR, "punt-no-neighbour")                                                        \
+  X(PUNT_NO_ROUTE, "punt-no-route")                                                                \
+  X(PUNT_UNREACHABLE, "punt-unreachable")                                                          \
+  X(PUNT_PROHIBIT, "punt-prohibit")                                                                \
+  X(PUNT_KERNEL, "punt-kernel")                     /* LCPFWD_PL_PUNT: the kernel decides */       \
+  X(PUNT_UNKNOWN, "punt-unknown")                   /* ethertype that is not ours */               \
+  X(ICMP_SENT, "icmp-sent")                         /* errors made by the data plane */            \
+  X(ICMP_LIMITED, "icmp-limited")                   /* not sent: rate limit */                     \
+  X(DROP_RUNT, "drop-runt")                                                                        \
+  X(DROP_GIANT, "drop-giant")                                                                      \
+  X(DROP_MALFORMED, "drop-malformed")               /* IP header lies about itself */              \
+  X(DROP_CHECKSUM, "drop-checksum")                                                                \
+  X(DROP_MARTIAN, "drop-martian")                                                                  \
+  X(DROP_NOT_FOR_US, "drop-not-for-us")             /* destination MAC of someone else */          \
+  X(DROP_TTL, "drop-ttl")                                                                          \
+  X(DROP_TOO_BIG, "drop-too-big")                                                                  \
+  X(DROP_NO_ROUTE, "drop-no-route")                                                                \
+  X(DROP_BLACKHOLE, "drop-blackhole")                                                              \
+  X(DROP_UNREACHABLE, "drop-unreachable")                                                          \
+  X(DROP_PROHIBIT, "drop-prohibit")                                                                \
+  X(DROP_NO_NEIGHBOUR, "drop-no-neighbour")                                                        \
+  X(DROP_DEAD_ADJACENCY, "drop-dead-adjacency")     /* its port was deleted */                     \
+  X(DROP_PORT_DOWN, "drop-port-down")                                                              \
+  X(DROP_PUNT_POLICED, "drop-punt-policed")                                                        \
+  X(DROP_TX_FULL, "drop-tx-full")                   /* phy's transmit ring had no room */          \
+  X(DROP_TX_ERROR, "drop-tx-error")                                                                \
+  X(DROP_HOST_FULL, "drop-host-full")               /* TAP/TUN did not take it */                  \
+  X(DROP_UNKNOWN, "drop-unknown")                                                                  \
+  X(XCONNECT_NO_ADJACENCY, "xconnect-no-adjacency") /* unicast host frame to an unknown rewrite */ \
+  X(DROP_SCOPE, "drop-ip6-scope")                   /* link-local source is never forwarded */     \
+  X(DROP_OFFLOAD, "drop-offload")                   /* checksum or GSO metadata make no sense */   \
+  X(DROP_NO_ROOM, "drop-no-room")                   /* no buffer for what had to be made */        \
+  X(DROP_RX_TRUNCATED, "drop-rx-truncated")         /* longer than any buffer */                   \
+  X(DROP_TX_DOWN, "drop-tx-down")                   /* phy is down or gone */                      \
+  X(DROP_TX_SIZE, "drop-tx-size")                   /* phy's device takes no frame so long */      \
+  X(FRAGMENTS_SENT, "fragments-sent")               /* pieces; the whole counts as forward-ip4 */  \
+  X(ICMP_NO_SOURCE, "icmp-no-source")               /* not sent: port has no address */            \
+  X(ICMP_SUPPRESSED, "icmp-suppressed")             /* not sent: RFC 1122 3.2.2, RFC 4443 2.4 */   \
+  X(ICMP_NO_ROUTE, "icmp-no-route")                 /* not sent: no way back */                    \
+  X(NEIGHBOUR_WANTED, "neighbour-wanted")           /* events that asked lcpd to resolve */        \
+  X(RX_RING_LOST, "rx-ring-lost")                   /* the kernel's count of a full receive ring */\
+  X(EVENT_LOST, "event-lost")                       /* event ring was full */
+
+#define LCPFWD_COUNTER_SYMBOL(symbol, name) COUNTER_##symbol,
+enum counter { LCPFWD_COUNTERS(LCPFWD_COUNTER_SYMBOL) COUNTER_COUNT };
+#undef LCPFWD_COUNTER_SYMBOL
+
+/* Room per (worker, port) in the region. */
+#define COUNTER_SLOTS 128u
+_Static_assert(COUNTER_COUNT <= COUNTER_SLOTS, "more counters than slots");
+
+#endif

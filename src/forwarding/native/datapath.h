@@ -1,0 +1,140 @@
+/* datapath.h - the packet logic of one worker: a function from a burst to what becomes of each packet.
+ *
+ * It does no I/O: phy_burst and host_burst set disposition, out_port and counter of every packet and
+ * change its bytes in place; who called sends them. Packets that the data plane makes itself (ICMP
+ * errors, fragments) lie in the arena and are handed to drain() when it is full; what is left after
+ * the burst is the caller's to send. Each packet of a burst adds one to exactly one fate counter of
+ * its in port. The worker must be QSBR-online around a burst and until its packets have been sent.
+ */
+#ifndef DATAPATH_H
+#define DATAPATH_H
+
+#include <string.h>
+
+#include "frame.h"
+#include "io.h"
+#include "reader.h"
+
+#define MADE_MAX 64u
+#define ARENA_SIZE (256u * 1024u)
+#define WANTED_SLOTS 256u
+
+/* Which neighbours were asked for lately, by hash: a collision only delays a question by a second. */
+struct wanted {
+  uint64_t key, at_ns;
+};
+
+struct icmp_bucket {
+  uint64_t generation; /* of the port: a new port starts with a full bucket */
+  uint64_t at_ns;
+  uint32_t tokens;
+};
+
+struct datapath {
+  struct region *region;
+  unsigned worker;
+  uint64_t now_ns; /* CLOCK_MONOTONIC, set by the caller once per burst */
+  int events;      /* set when an event was pushed; the caller wakes lcpd and clears it */
+  struct packet made[MADE_MAX];
+  unsigned n_made;
+  uint32_t arena_used;
+  void (*drain)(struct datapath *d); /* sends made[], then calls made_reset */
+  uint8_t *arena;
+  struct wanted wanted[WANTED_SLOTS];
+  struct icmp_bucket bucket[LCPFWD_MAX_PORTS];
+  uint16_t ident; /* of the next IPv4 packet of our own */
+};
+
+/* Attributes of the port a burst came in by, read once. */
+struct ingress {
+  const struct port_entry *port;
+  uint16_t id;
+  uint32_t flags;
+  uint8_t mac[6];
+  struct lcpfwd_lookup_spec v4, v6;
+};
+
+/* Why a packet is given to the kernel that is not for it. */
+enum exception { EXCEPTION_TTL, EXCEPTION_TOO_BIG, EXCEPTION_NO_ROUTE, EXCEPTION_UNREACHABLE, EXCEPTION_PROHIBIT };
+
+/* Frames from the phy of port in. */
+void phy_burst(struct datapath *d, unsigned in, struct packet *p, unsigned n);
+/* Frames from the host side of port in. */
+void host_burst(struct datapath *d, unsigned in, struct packet *p, unsigned n);
+
+/* To the pair of the port it came in by, exactly as received. */
+static inline void punt(struct packet *p, enum counter why) {
+  p->disposition = DISPOSE_HOST;
+  p->out_port = p->in_port;
+  p->counter = (uint16_t)why;
+}
+
+static inline void drop(struct packet *p, enum counter why) {
+  p->disposition = DISPOSE_DROP;
+  p->counter = (uint16_t)why;
+}
+
+static inline void count(struct datapath *d, unsigned port, enum counter c, uint64_t n) {
+  count_add(d->region, d->worker, port, c, n);
+}
+
+/* Punt, and answer with ICMP where the kernel behind the pair will not. mtu: for EXCEPTION_TOO_BIG. */
+void punt_exception(struct datapath *d, const struct ingress *in, struct packet *p, enum exception why, uint32_t mtu);
+/* Punt, and ask lcpd to resolve af/addr on port. */
+void punt_no_neighbour(struct datapath *d, struct packet *p, unsigned port, unsigned af, const uint8_t *addr);
+void neighbour_want(struct datapath *d, unsigned port, unsigned af, const uint8_t *addr);
+/* Counts and traces a finished burst. */
+void burst_account(struct datapath *d, struct packet *p, unsigned n);
+
+void icmp_error(struct datapath *d, const struct ingress *in, const struct packet *p, enum exception why, uint32_t mtu);
+/* RFC 791 fragments of p out of adjacency a; p itself is used up. */
+void fragment4(struct datapath *d, struct packet *p, const struct adj *a, uint32_t mtu);
+
+/* Where a packet for af/addr leaves by. NULL: *why says what to do instead, or the neighbour nh on
+ * port is not known (PUNT_NO_NEIGHBOUR). */
+struct egress {
+  const struct adj *adj;
+  uint32_t table, pathlist;
+  uint32_t special;  /* enum lcpfwd_special when pathlist is one; also 0: no route */
+  uint16_t port;     /* for a missing neighbour */
+  uint8_t af;
+  const uint8_t *nh;
+};
+enum egress_result { EGRESS_SEND, EGRESS_SPECIAL, EGRESS_NO_NEIGHBOUR, EGRESS_DEAD };
+enum egress_result egress_resolve(const struct datapath *d, struct egress *e, const struct lcpfwd_lookup_result *found,
+                                  unsigned af, const uint8_t *addr, uint32_t flow_hash);
+
+/* Write the adjacency's rewrite in front of the layer 3 header and aim the packet at its phy. */
+static inline int packet_rewrite(struct packet *p, const struct adj *a) {
+  if (!packet_set_l3(p, a->rewrite_len ? a->rewrite_len + 2u : 0)) return 0;
+  if (a->rewrite_len) {
+    memcpy(p->data, a->rewrite, a->rewrite_len);
+    store_be16(p->data + a->rewrite_len, p->ethertype);
+  }
+  p->disposition = DISPOSE_PHY;
+  p->out_port = a->port;
+  p->adjacency = a->id;
+  return 1;
+}
+
+static inline void made_reset(struct datapath *d) {
+  d->n_made = 0;
+  d->arena_used = 0;
+}
+
+/* A new packet of len bytes with room for any L2 header; NULL: longer than the arena. */
+static inline struct packet *made_packet(struct datapath *d, uint32_t len) {
+  uint32_t need = FRAME_ROOM + VNET_HEAD + len;
+  need = (need + 15u) & ~15u;
+  if (need > ARENA_SIZE) return NULL;
+  if (d->n_made == MADE_MAX || d->arena_used + need > ARENA_SIZE) d->drain(d);
+  struct packet *p = &d->made[d->n_made++];
+  memset(p, 0, sizeof *p);
+  p->data = d->arena + d->arena_used + FRAME_ROOM + VNET_HEAD;
+  p->room = FRAME_ROOM;
+  p->len = len;
+  d->arena_used += need;
+  return p;
+}
+
+#endif

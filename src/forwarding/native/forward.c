@@ -1,0 +1,286 @@
+/* forward.c - frames from the wire: what is for us, what is transit, and where transit leaves.
+ *
+ * Order: the port, the L2 address, the family, the sanity of the IP header, what is punted by its
+ * looks (multicast, link-local, router alert), martians, then the route. A packet changes only when
+ * it is sure to leave: whatever is punted is still as it was received.
+ * Reference: RFC 1812 (4.2.2, 5.2, 5.3), RFC 8200, RFC 4291 2.5.6, RFC 1624, RFC 8950.
+ */
+#include "datapath.h"
+
+#define IP4_MIN 20u
+#define IP6_HEAD 40u
+#define OPTION4_ROUTER_ALERT 148u
+#define OPTION6_ROUTER_ALERT 5u
+#define DONT_FRAGMENT 0x4000u
+
+enum step { STEP_DONE, STEP_LOOKUP };
+
+static void ingress_load(struct datapath *d, struct ingress *in, unsigned id) {
+  in->id = (uint16_t)id;
+  in->port = port_get(d->region, id);
+  in->flags = in->port ? port_flags(in->port) : 0;
+  if (!in->port) return;
+  port_mac(in->port, in->mac);
+  port_lookup_spec(in->port, LCPFWD_AF_INET, &in->v4);
+  port_lookup_spec(in->port, LCPFWD_AF_INET6, &in->v6);
+}
+
+/* 0/8, 127/8, and as a source also 224/4 and 240/4; RFC 1812 5.3.7. Host order. */
+static inline int martian4(uint32_t src, uint32_t dst) {
+  return src >> 24 == 0 || src >> 24 == 127 || src >> 28 >= 14 || dst >> 24 == 0 || dst >> 24 == 127 || dst >> 28 == 15;
+}
+
+static inline int zero_but_last(const uint8_t *a) {
+  uint64_t v[2];
+  memcpy(v, a, 16);
+  return v[0] == 0 && (load_be32(a + 8) == 0) && a[12] == 0 && a[13] == 0 && a[14] == 0;
+}
+
+/* :: and ::1, and a multicast source. */
+static inline int martian6(const uint8_t *ip) {
+  const uint8_t *src = ip + 8, *dst = ip + 24;
+  return (zero_but_last(src) && src[15] <= 1) || (zero_but_last(dst) && dst[15] <= 1) || src[0] == 0xff;
+}
+
+static inline int link_local6(const uint8_t *a) { return a[0] == 0xfe && (a[1] & 0xc0) == 0x80; }
+
+/* 1: has a router alert, 0: has not, -1: not well formed. */
+static int options4_alert(const uint8_t *ip, unsigned ihl) {
+  for (unsigned at = IP4_MIN; at < ihl;) {
+    if (ip[at] == 0) break;
+    if (ip[at] == 1) {
+      at++;
+      continue;
+    }
+    if (at + 1 >= ihl || ip[at + 1] < 2 || at + ip[at + 1] > ihl) return -1;
+    if (ip[at] == OPTION4_ROUTER_ALERT) return 1;
+    at += ip[at + 1];
+  }
+  return 0;
+}
+
+static int hop_by_hop_alert(const uint8_t *ip, uint32_t len) {
+  if (len < IP6_HEAD + 8) return -1;
+  uint32_t end = IP6_HEAD + 8u + 8u * ip[IP6_HEAD + 1];
+  if (end > len) return -1;
+  for (uint32_t at = IP6_HEAD + 2; at < end;) {
+    if (ip[at] == 0) {
+      at++;
+      continue;
+    }
+    if (at + 1 >= end || at + 2u + ip[at + 1] > end) return -1;
+    if (ip[at] == OPTION6_ROUTER_ALERT) return 1;
+    at += 2u + ip[at + 1];
+  }
+  return 0;
+}
+
+static inline enum step done_punt(struct packet *p, enum counter why) {
+  punt(p, why);
+  return STEP_DONE;
+}
+
+static inline enum step done_drop(struct packet *p, enum counter why) {
+  drop(p, why);
+  return STEP_DONE;
+}
+
+static enum step classify4(struct packet *p) {
+  const uint8_t *ip = p->data + p->l3;
+  uint32_t room = p->len - p->l3;
+  if (room < IP4_MIN) return done_drop(p, COUNTER_DROP_RUNT);
+  unsigned ihl = (ip[0] & 15u) * 4u, total = load_be16(ip + 2);
+  if (ip[0] >> 4 != 4 || ihl < IP4_MIN || total < ihl || total > room) return done_drop(p, COUNTER_DROP_MALFORMED);
+  if (!checksum_ok(ip, ihl)) return done_drop(p, COUNTER_DROP_CHECKSUM);
+  uint32_t src = load_be32(ip + 12), dst = load_be32(ip + 16);
+  if (dst >> 28 == 14) return done_punt(p, COUNTER_PUNT_MULTICAST);
+  if (dst == 0xffffffffu) return done_punt(p, COUNTER_PUNT_BROADCAST);
+  if (martian4(src, dst)) return done_drop(p, COUNTER_DROP_MARTIAN);
+  if (ihl > IP4_MIN) {
+    int alert = options4_alert(ip, ihl);
+    if (alert < 0) return done_drop(p, COUNTER_DROP_MALFORMED);
+    if (alert) return done_punt(p, COUNTER_PUNT_OPTIONS);
+  }
+  return STEP_LOOKUP;
+}
+
+/* RFC 4861: router/neighbour solicitation and advertisement, redirect. */
+static inline int is_nd(const uint8_t *ip, uint32_t len) {
+  return ip[6] == PROTO_ICMP6 && len > IP6_HEAD && ip[IP6_HEAD] >= 133 && ip[IP6_HEAD] <= 137;
+}
+
+static enum step classify6(struct packet *p) {
+  const uint8_t *ip = p->data + p->l3;
+  uint32_t room = p->len - p->l3;
+  if (room < IP6_HEAD) return done_drop(p, COUNTER_DROP_RUNT);
+  uint32_t total = IP6_HEAD + load_be16(ip + 4);
+  if (ip[0] >> 4 != 6 || total > room) return done_drop(p, COUNTER_DROP_MALFORMED);
+  if (ip[24] == 0xff) return done_punt(p, is_nd(ip, room) ? COUNTER_PUNT_ND : COUNTER_PUNT_MULTICAST);
+  if (link_local6(ip + 24)) return done_punt(p, is_nd(ip, room) ? COUNTER_PUNT_ND : COUNTER_PUNT_LINK_LOCAL);
+  if (martian6(ip)) return done_drop(p, COUNTER_DROP_MARTIAN);
+  if (ip[6] == PROTO_HOPOPT) {
+    int alert = hop_by_hop_alert(ip, room);
+    if (alert < 0) return done_drop(p, COUNTER_DROP_MALFORMED);
+    if (alert) return done_punt(p, COUNTER_PUNT_OPTIONS);
+  }
+  return STEP_LOOKUP;
+}
+
+static inline enum step classify(const struct ingress *in, struct packet *p) {
+  if (!(in->flags & LCPFWD_PORT_UP)) return done_drop(p, COUNTER_DROP_PORT_DOWN);
+  if (in->flags & LCPFWD_PORT_TUN) {
+    if (!frame_parse_l3(p)) return done_drop(p, COUNTER_DROP_RUNT);
+  } else {
+    if (!frame_parse_l2(p)) return done_drop(p, COUNTER_DROP_RUNT);
+    if (!(p->data[0] & 1) && memcmp(p->data, in->mac, 6)) return done_drop(p, COUNTER_DROP_NOT_FOR_US);
+  }
+  if (!vnet_ok(&p->vnet, p->len)) return done_drop(p, COUNTER_DROP_OFFLOAD);
+  if (p->tagged) return done_punt(p, COUNTER_PUNT_VLAN);
+  if (p->ethertype == TYPE_ARP) return done_punt(p, COUNTER_PUNT_ARP);
+  if (!(in->flags & LCPFWD_PORT_TUN) && (p->data[0] & 1)) {
+    if (p->ethertype == TYPE_IP6 && p->len - p->l3 >= IP6_HEAD && is_nd(p->data + p->l3, p->len - p->l3))
+      return done_punt(p, COUNTER_PUNT_ND);
+    return done_punt(p, !memcmp(p->data, "\xff\xff\xff\xff\xff\xff", 6) ? COUNTER_PUNT_BROADCAST : COUNTER_PUNT_MULTICAST);
+  }
+  if (p->ethertype == TYPE_IP4) return classify4(p);
+  if (p->ethertype == TYPE_IP6) return classify6(p);
+  return done_punt(p, COUNTER_PUNT_UNKNOWN);
+}
+
+/* Longest layer 3 packet that this one will be on the wire: a GSO frame is cut by the device. */
+static uint32_t wire_length(const struct packet *p, uint32_t head, uint32_t total) {
+  const uint8_t *ip = p->data + p->l3;
+  uint32_t room = p->len - p->l3;
+  if (!packet_is_gso(p)) return total;
+  uint32_t l4 = (p->vnet.gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP_L4 ? 8u
+                : room >= head + 13u ? (uint32_t)(ip[head + 12] >> 4) * 4u : 20u;
+  return head + l4 + p->vnet.gso_size;
+}
+
+enum egress_result egress_resolve(const struct datapath *d, struct egress *e, const struct lcpfwd_lookup_result *found,
+                                  unsigned af, const uint8_t *addr, uint32_t flow_hash) {
+  e->adj = NULL;
+  e->table = found->table;
+  e->pathlist = found->pathlist;
+  e->special = found->pathlist;
+  if (found->pathlist < LCPFWD_PL_FIRST) return EGRESS_SPECIAL;
+  const struct adj *a = adj_get(d->region, pathlist_select(d->region, found->pathlist, flow_hash));
+  if (!a) return EGRESS_DEAD;
+  e->port = a->port;
+  e->af = a->af;
+  e->nh = a->nh;
+  if (a->state == ADJ_ATTACHED) {
+    e->af = (uint8_t)af;
+    e->nh = addr;
+    const struct adj *of = adj_get(d->region, adj_find_neighbour(d->region, a->port, af, addr));
+    if (!of) return EGRESS_NO_NEIGHBOUR;
+    a = of;
+  }
+  e->adj = a;
+  if (a->state == ADJ_COMPLETE) return EGRESS_SEND;
+  return a->state == ADJ_INCOMPLETE ? EGRESS_NO_NEIGHBOUR : EGRESS_DEAD;
+}
+
+static void special(struct datapath *d, const struct ingress *in, struct packet *p, uint32_t which) {
+  switch (which) {
+    case LCPFWD_PL_LOCAL:
+    case LCPFWD_PL_ANYCAST: punt(p, COUNTER_PUNT_LOCAL); break;
+    case LCPFWD_PL_BROADCAST: punt(p, COUNTER_PUNT_BROADCAST); break;
+    case LCPFWD_PL_MULTICAST: punt(p, COUNTER_PUNT_MULTICAST); break;
+    case LCPFWD_PL_BLACKHOLE: drop(p, COUNTER_DROP_BLACKHOLE); break;
+    case LCPFWD_PL_UNREACHABLE: punt_exception(d, in, p, EXCEPTION_UNREACHABLE, 0); break;
+    case LCPFWD_PL_PROHIBIT: punt_exception(d, in, p, EXCEPTION_PROHIBIT, 0); break;
+    case LCPFWD_PL_PUNT: punt(p, COUNTER_PUNT_KERNEL); break;
+    default: punt_exception(d, in, p, EXCEPTION_NO_ROUTE, 0); break;
+  }
+}
+
+static void forward4(struct datapath *d, const struct ingress *in, struct packet *p, const struct adj *a) {
+  uint8_t *ip = p->data + p->l3;
+  unsigned total = load_be16(ip + 2);
+  const struct port_entry *out = port_get(d->region, a->port);
+  if (!out) return drop(p, COUNTER_DROP_DEAD_ADJACENCY);
+  if (!(port_flags(out) & LCPFWD_PORT_UP)) return drop(p, COUNTER_DROP_PORT_DOWN);
+  if (ip[8] <= 1) return punt_exception(d, in, p, EXCEPTION_TTL, 0);
+  uint32_t mtu = port_mtu(out);
+  int cut = 0;
+  if (wire_length(p, (ip[0] & 15u) * 4u, total) > mtu) {
+    if ((load_be16(ip + 6) & DONT_FRAGMENT) || packet_is_gso(p) || (in->flags & LCPFWD_PORT_KERNEL_FWD4))
+      return punt_exception(d, in, p, EXCEPTION_TOO_BIG, mtu);
+    cut = 1;
+  }
+  uint16_t before = load16(ip + 8);
+  ip[8]--;
+  store16(ip + 10, checksum_replace(load16(ip + 10), before, load16(ip + 8)));
+  p->len = p->l3 + total; /* Ethernet padding stays behind */
+  p->counter = COUNTER_FORWARD_IP4;
+  if (cut) return fragment4(d, p, a, mtu);
+  if (!packet_rewrite(p, a)) return drop(p, COUNTER_DROP_NO_ROOM);
+  count_adjacency(d->region, d->worker, a->id, 1, p->len);
+}
+
+static void forward6(struct datapath *d, const struct ingress *in, struct packet *p, const struct adj *a) {
+  uint8_t *ip = p->data + p->l3;
+  uint32_t payload = load_be16(ip + 4);
+  /* A payload length of 0 before a hop-by-hop header is a jumbogram (RFC 2675): it ends with its frame. */
+  uint32_t total = payload || ip[6] != PROTO_HOPOPT ? IP6_HEAD + payload : p->len - p->l3;
+  const struct port_entry *out = port_get(d->region, a->port);
+  if (!out) return drop(p, COUNTER_DROP_DEAD_ADJACENCY);
+  if (!(port_flags(out) & LCPFWD_PORT_UP)) return drop(p, COUNTER_DROP_PORT_DOWN);
+  if (ip[7] <= 1) return punt_exception(d, in, p, EXCEPTION_TTL, 0);
+  uint32_t mtu = port_mtu(out);
+  if (wire_length(p, IP6_HEAD, total) > mtu) return punt_exception(d, in, p, EXCEPTION_TOO_BIG, mtu);
+  ip[7]--;
+  p->len = p->l3 + total;
+  p->counter = COUNTER_FORWARD_IP6;
+  if (!packet_rewrite(p, a)) return drop(p, COUNTER_DROP_NO_ROOM);
+  count_adjacency(d->region, d->worker, a->id, 1, p->len);
+}
+
+static void route(struct datapath *d, const struct ingress *in, struct packet *p, const struct lcpfwd_lookup_result *found) {
+  const uint8_t *ip = p->data + p->l3;
+  unsigned v4 = p->ethertype == TYPE_IP4;
+  const uint8_t *dst = v4 ? ip + 16 : ip + 24;
+  uint32_t len = p->len - p->l3;
+  struct egress e;
+  p->table = found->table;
+  p->pathlist = found->pathlist;
+  enum egress_result r = egress_resolve(d, &e, found, v4 ? LCPFWD_AF_INET : LCPFWD_AF_INET6, dst,
+                                        v4 ? flow_hash4(ip, len) : flow_hash6(ip, len));
+  int for_us = r == EGRESS_SPECIAL && e.special >= LCPFWD_PL_LOCAL && e.special <= LCPFWD_PL_MULTICAST;
+  if (!v4 && !for_us && link_local6(ip + 8)) return drop(p, COUNTER_DROP_SCOPE);
+  if (e.adj) p->adjacency = e.adj->id;
+  switch (r) {
+    case EGRESS_SEND: v4 ? forward4(d, in, p, e.adj) : forward6(d, in, p, e.adj); break;
+    case EGRESS_SPECIAL: special(d, in, p, e.special); break;
+    case EGRESS_NO_NEIGHBOUR: punt_no_neighbour(d, p, e.port, e.af, e.nh); break;
+    case EGRESS_DEAD: drop(p, COUNTER_DROP_DEAD_ADJACENCY); break;
+  }
+}
+
+void phy_burst(struct datapath *d, unsigned id, struct packet *p, unsigned n) {
+  struct lcpfwd_lookup_result found[BURST];
+  uint8_t step[BURST];
+  struct ingress in;
+  uint64_t bytes = 0;
+  ingress_load(d, &in, id);
+  for (unsigned i = 0; i < n; i++) {
+    p[i].in_port = (uint16_t)id;
+    p[i].out_port = 0;
+    p[i].from_host = 0;
+    p[i].table = p[i].pathlist = p[i].adjacency = 0;
+    bytes += p[i].len;
+    step[i] = (uint8_t)classify(&in, &p[i]);
+    if (step[i] != STEP_LOOKUP) continue;
+    const uint8_t *ip = p[i].data + p[i].l3;
+    if (p[i].ethertype == TYPE_IP4)
+      fib_lookup(d->region, &in.v4, LCPFWD_AF_INET, ip + 16, &found[i]);
+    else
+      fib_lookup(d->region, &in.v6, LCPFWD_AF_INET6, ip + 24, &found[i]);
+  }
+  for (unsigned i = 0; i < n; i++)
+    if (step[i] == STEP_LOOKUP) route(d, &in, &p[i], &found[i]);
+  count(d, id, COUNTER_RX_PACKETS, n);
+  count(d, id, COUNTER_RX_BYTES, bytes);
+  burst_account(d, p, n);
+}

@@ -1,0 +1,230 @@
+/* guard.c - keeps the kernel's own stack off a phy: a clsact qdisc with a dropping BPF classifier
+ * named "lcpd" on ingress and egress, in the caller's network namespace.
+ *
+ * Why it works: packet sockets see received frames before tc does, and PACKET_QDISC_BYPASS sends
+ * past tc, so only the kernel's stack (ARP, ND, MLD, DAD, TCP resets) is cut off. The filters live
+ * with the device and outlast every process. Idempotent; off removes what carries our name, and the
+ * qdisc only when nothing else hangs on it. Priority 1: a filter before ours could accept.
+ * Reference: tc-bpf(8), linux/pkt_cls.h, linux/rtnetlink.h.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "lcpfwd.h"
+
+#define FILTER_NAME "lcpd"
+#define FILTER_HANDLE 1u
+#define FILTER_PRIORITY 1u
+#define INGRESS TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)
+#define EGRESS TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)
+
+struct request {
+  struct nlmsghdr h;
+  struct tcmsg t;
+  uint8_t attrs[256];
+};
+
+struct filters { /* what a dump of one direction found */
+  int ours, others;
+  uint32_t info, handle; /* of ours */
+};
+
+static struct rtattr *attr_put(struct request *r, unsigned type, const void *data, size_t n) {
+  struct rtattr *a = (struct rtattr *)((uint8_t *)r + NLMSG_ALIGN(r->h.nlmsg_len));
+  a->rta_type = (uint16_t)type;
+  a->rta_len = (uint16_t)RTA_LENGTH(n);
+  if (n) memcpy(RTA_DATA(a), data, n);
+  r->h.nlmsg_len = (uint32_t)(NLMSG_ALIGN(r->h.nlmsg_len) + RTA_ALIGN(a->rta_len));
+  return a;
+}
+
+static void request_start(struct request *r, unsigned type, unsigned flags, int ifindex, uint32_t parent) {
+  memset(r, 0, sizeof *r);
+  r->h.nlmsg_len = NLMSG_LENGTH(sizeof(struct tcmsg));
+  r->h.nlmsg_type = (uint16_t)type;
+  r->h.nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+  r->h.nlmsg_seq = 1;
+  r->t.tcm_family = AF_UNSPEC;
+  r->t.tcm_ifindex = ifindex;
+  r->t.tcm_parent = parent;
+}
+
+static int rtnetlink_open(void) {
+  struct sockaddr_nl local = {.nl_family = AF_NETLINK};
+  struct timeval wait = {.tv_sec = 2};
+  int s = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), err;
+  if (s < 0) return -errno;
+  if (bind(s, (struct sockaddr *)&local, sizeof local) < 0 || setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0) {
+    err = errno;
+    close(s);
+    return -err;
+  }
+  return s;
+}
+
+static void filter_note(const struct nlmsghdr *h, uint32_t parent, struct filters *found) {
+  const struct tcmsg *t = NLMSG_DATA(h);
+  int left = (int)h->nlmsg_len - (int)NLMSG_LENGTH(sizeof *t), bpf = 0, named = 0;
+  if (h->nlmsg_type != RTM_NEWTFILTER || left < 0 || t->tcm_parent != parent || t->tcm_handle == 0) return;
+  for (const struct rtattr *a = TCA_RTA(t); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+    if (a->rta_type == TCA_KIND) bpf = RTA_PAYLOAD(a) == 4 && !memcmp(RTA_DATA(a), "bpf", 4);
+    if (a->rta_type == TCA_OPTIONS) {
+      int inner = (int)RTA_PAYLOAD(a);
+      for (const struct rtattr *o = RTA_DATA(a); RTA_OK(o, inner); o = RTA_NEXT(o, inner))
+        if (o->rta_type == TCA_BPF_NAME)
+          named = RTA_PAYLOAD(o) == sizeof FILTER_NAME && !memcmp(RTA_DATA(o), FILTER_NAME, sizeof FILTER_NAME);
+    }
+  }
+  if (bpf && named) {
+    found->ours++;
+    found->info = t->tcm_info;
+    found->handle = t->tcm_handle;
+  } else {
+    found->others++;
+  }
+}
+
+/* Send r; read to the ack, or to the end of the dump when found is given. 0 or -errno. */
+static int exchange(int s, struct request *r, struct filters *found) {
+  uint8_t buf[16384] __attribute__((aligned(8)));
+  if (send(s, r, r->h.nlmsg_len, 0) < 0) return -errno;
+  for (;;) {
+    ssize_t n = recv(s, buf, sizeof buf, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno == EAGAIN ? -ETIMEDOUT : -errno;
+    int left = (int)n;
+    for (struct nlmsghdr *h = (struct nlmsghdr *)buf; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+      if (h->nlmsg_type == NLMSG_ERROR) return ((struct nlmsgerr *)NLMSG_DATA(h))->error;
+      if (h->nlmsg_type == NLMSG_DONE) return 0;
+      if (found) filter_note(h, r->t.tcm_parent, found);
+    }
+  }
+}
+
+static int filters_dump(int s, int ifindex, uint32_t parent, struct filters *found) {
+  struct request r;
+  memset(found, 0, sizeof *found);
+  request_start(&r, RTM_GETTFILTER, NLM_F_DUMP, ifindex, parent);
+  int err = exchange(s, &r, found);
+  return err == -EINVAL ? 0 : err; /* no clsact there: nothing on it */
+}
+
+static int qdisc_change(int s, int ifindex, int add) {
+  struct request r;
+  request_start(&r, add ? RTM_NEWQDISC : RTM_DELQDISC, NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_EXCL : 0), ifindex, TC_H_CLSACT);
+  r.t.tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
+  attr_put(&r, TCA_KIND, "clsact", 7);
+  return exchange(s, &r, NULL);
+}
+
+static int filter_add(int s, int ifindex, uint32_t parent, int prog) {
+  struct request r;
+  uint32_t fd = (uint32_t)prog, flags = TCA_BPF_FLAG_ACT_DIRECT;
+  request_start(&r, RTM_NEWTFILTER, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, ifindex, parent);
+  r.t.tcm_handle = FILTER_HANDLE;
+  r.t.tcm_info = TC_H_MAKE(FILTER_PRIORITY << 16, htons(ETH_P_ALL));
+  attr_put(&r, TCA_KIND, "bpf", 4);
+  struct rtattr *options = attr_put(&r, TCA_OPTIONS, NULL, 0);
+  attr_put(&r, TCA_BPF_FD, &fd, 4);
+  attr_put(&r, TCA_BPF_NAME, FILTER_NAME, sizeof FILTER_NAME);
+  attr_put(&r, TCA_BPF_FLAGS, &flags, 4);
+  options->rta_len = (uint16_t)((uint8_t *)&r + r.h.nlmsg_len - (uint8_t *)options);
+  return exchange(s, &r, NULL);
+}
+
+static int filter_del(int s, int ifindex, uint32_t parent, const struct filters *f) {
+  struct request r;
+  request_start(&r, RTM_DELTFILTER, NLM_F_ACK, ifindex, parent);
+  r.t.tcm_handle = f->handle;
+  r.t.tcm_info = f->info;
+  attr_put(&r, TCA_KIND, "bpf", 4);
+  return exchange(s, &r, NULL);
+}
+
+static int program_load(void) {
+  static const struct bpf_insn shot[] = {
+      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = TC_ACT_SHOT},
+      {.code = BPF_JMP | BPF_EXIT},
+  };
+  union bpf_attr attr;
+  memset(&attr, 0, sizeof attr);
+  attr.prog_type = BPF_PROG_TYPE_SCHED_CLS;
+  attr.insns = (uint64_t)(uintptr_t)shot;
+  attr.insn_cnt = 2;
+  attr.license = (uint64_t)(uintptr_t) "GPL"; /* of these two instructions; some kernels insist */
+  memcpy(attr.prog_name, "lcpd_guard", 11);
+  int fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr);
+  if (fd >= 0) return fd;
+  return errno == ENOSYS || errno == EINVAL ? -EOPNOTSUPP : -errno;
+}
+
+static int guard_remove(int s, int ifindex) {
+  struct filters in, out;
+  int removed = 0, err = filters_dump(s, ifindex, INGRESS, &in);
+  if (!err) err = filters_dump(s, ifindex, EGRESS, &out);
+  if (err) return err;
+  if (in.ours) {
+    if ((err = filter_del(s, ifindex, INGRESS, &in))) return err;
+    removed = 1;
+  }
+  if (out.ours) {
+    if ((err = filter_del(s, ifindex, EGRESS, &out))) return err;
+    removed = 1;
+  }
+  /* A clsact that was never ours is left alone even when it is empty. */
+  if (removed && !in.others && !out.others) err = qdisc_change(s, ifindex, 0);
+  return err;
+}
+
+static int guard_install(int s, int ifindex) {
+  struct filters in, out;
+  int prog, added, err = filters_dump(s, ifindex, INGRESS, &in);
+  if (!err) err = filters_dump(s, ifindex, EGRESS, &out);
+  if (err || (in.ours && out.ours)) return err;
+  prog = program_load();
+  if (prog < 0) return prog;
+  err = qdisc_change(s, ifindex, 1);
+  added = !err;
+  if (err == -EEXIST) err = 0;
+  if (err == -ENOENT) err = -EOPNOTSUPP; /* no clsact in this kernel */
+  if (!err && !in.ours) err = filter_add(s, ifindex, INGRESS, prog);
+  if (!err && !out.ours) err = filter_add(s, ifindex, EGRESS, prog);
+  close(prog);
+  if (err && added) {
+    int undo = qdisc_change(s, ifindex, 0);
+    if (undo && undo != -ENODEV) return undo;
+  }
+  return err;
+}
+
+int32_t lcpfwd_phy_guard(int32_t ifindex, int32_t on) {
+  int s, err;
+  if (ifindex <= 0) return -EINVAL;
+  s = rtnetlink_open();
+  if (s < 0) return s;
+  err = on ? guard_install(s, ifindex) : guard_remove(s, ifindex);
+  close(s);
+  return err;
+}
+
+int32_t lcpfwd_phy_guarded(int32_t ifindex) {
+  struct filters in, out;
+  int s, err;
+  if (ifindex <= 0) return -EINVAL;
+  s = rtnetlink_open();
+  if (s < 0) return s;
+  err = filters_dump(s, ifindex, INGRESS, &in);
+  if (!err) err = filters_dump(s, ifindex, EGRESS, &out);
+  close(s);
+  return err ? err : in.ours && out.ours;
+}

@@ -1,0 +1,210 @@
+/* pathlist.c - making, replacing and reading path lists (pathlist.h). */
+#include "pathlist.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "adj.h"
+#include "reader.h"
+#include "writer.h"
+
+static unsigned buckets_for(const struct lcpfwd_path *paths, unsigned n) {
+  int equal = 1;
+  for (unsigned i = 1; i < n; i++)
+    equal &= paths[i].weight == paths[0].weight;
+  unsigned buckets = 1;
+  if (n == 1 || (equal && (n & (n - 1)) == 0)) { /* exact with one bucket each */
+    while (buckets < n)
+      buckets *= 2;
+    return buckets;
+  }
+  while (buckets < 16 * n && buckets < PATHLIST_MAX_BUCKETS)
+    buckets *= 2;
+  return equal ? buckets : PATHLIST_MAX_BUCKETS;
+}
+
+unsigned pathlist_shares(const struct lcpfwd_path *paths, unsigned n, uint16_t *share) {
+  unsigned buckets = buckets_for(paths, n), given = 0;
+  uint64_t total = 0, remainder[LCPFWD_MAX_PATHS];
+  for (unsigned i = 0; i < n; i++)
+    total += paths[i].weight;
+  for (unsigned i = 0; i < n; i++) {
+    uint64_t exact = (uint64_t)paths[i].weight * buckets;
+    int starved = exact < total; /* gets its one bucket and no more */
+    share[i] = (uint16_t)(starved ? 1 : exact / total);
+    remainder[i] = starved ? 0 : exact % total;
+    given += share[i];
+  }
+  for (; given < buckets; given++) { /* largest remainder first; the earlier leg on a tie */
+    unsigned best = 0;
+    for (unsigned i = 1; i < n; i++)
+      if (remainder[i] > remainder[best])
+        best = i;
+    share[best]++;
+    remainder[best] = 0;
+  }
+  for (; given > buckets; given--) { /* the starved took too much: from whoever has most */
+    unsigned best = 0;
+    for (unsigned i = 1; i < n; i++)
+      if (share[i] > share[best])
+        best = i;
+    share[best]--;
+  }
+  return buckets;
+}
+
+static size_t pathlist_bytes(unsigned buckets, unsigned legs) {
+  return offsetof(struct pathlist, bucket) + ((buckets + 1u) & ~1u) * sizeof(uint32_t) +
+         legs * sizeof(struct pathlist_leg);
+}
+
+static size_t block_bytes(const struct pathlist *p) {
+  return pathlist_bytes(p->mask + 1u, p->legs);
+}
+
+static int path_check(const struct region *r, const struct lcpfwd_path *p) {
+  if (p->port == 0 || p->port >= LCPFWD_MAX_PORTS || p->weight == 0)
+    return -EINVAL;
+  if (p->af != 0 && p->af != LCPFWD_AF_INET && p->af != LCPFWD_AF_INET6)
+    return -EINVAL;
+  return port_get(r, p->port) ? 0 : -ENODEV;
+}
+
+static void release_legs(struct writer *w, const uint32_t *adjacency, unsigned n) {
+  for (unsigned i = 0; i < n; i++)
+    adj_release(w, adjacency[i]);
+}
+
+/* A block with the n legs. 0: no memory. */
+static uint32_t build(struct writer *w, const struct lcpfwd_path *paths, const uint32_t *adjacency, unsigned n) {
+  uint16_t share[LCPFWD_MAX_PATHS];
+  unsigned buckets = pathlist_shares(paths, n, share), at = 0;
+  uint32_t block = blocks_alloc(&w->blocks, pathlist_bytes(buckets, n));
+  if (!block)
+    return 0;
+  struct pathlist *p = region_at(w->region, block);
+  p->legs = (uint16_t)n;
+  p->mask = (uint16_t)(buckets - 1);
+  for (unsigned i = 0; i < n; i++) {
+    pathlist_legs(p)[i] = (struct pathlist_leg){.adjacency = adjacency[i], .weight = paths[i].weight};
+    for (unsigned k = 0; k < share[i]; k++)
+      p->bucket[at++] = adjacency[i];
+  }
+  return block;
+}
+
+static void retire_block(struct writer *w, uint32_t block) {
+  struct pathlist *p = region_at(w->region, block);
+  for (unsigned i = 0; i < p->legs; i++)
+    adj_release(w, pathlist_legs(p)[i].adjacency);
+  blocks_retire(&w->blocks, block, block_bytes(p));
+}
+
+int pathlist_set(struct writer *w, uint32_t id, const struct lcpfwd_path *paths, uint32_t n) {
+  struct region_head *h = w->region->head;
+  uint32_t adjacency[LCPFWD_MAX_PATHS];
+  if (n < 1 || n > LCPFWD_MAX_PATHS || (id && id < LCPFWD_PL_FIRST))
+    return -EINVAL;
+  if (id && (id >= MAX_PATHLISTS || h->pathlists[id] == 0))
+    return -ENOENT;
+  for (unsigned i = 0; i < n; i++) {
+    int err = path_check(w->region, &paths[i]);
+    if (err)
+      return err;
+  }
+  for (unsigned i = 0; i < n; i++) {
+    int held = adj_hold(w, paths[i].port, paths[i].af, paths[i].nh);
+    if (held < 0) {
+      release_legs(w, adjacency, i);
+      return held;
+    }
+    adjacency[i] = (uint32_t)held;
+  }
+  uint32_t block = build(w, paths, adjacency, n), old = 0;
+  if (block && id == 0) {
+    id = ids_take(w, &w->pathlist_ids, &h->pathlist_end, MAX_PATHLISTS);
+    if (id)
+      w->pathlists++;
+    else
+      blocks_free(&w->blocks, block, block_bytes(region_at(w->region, block)));
+  } else if (block) {
+    old = h->pathlists[id];
+  }
+  if (block == 0 || id == 0) {
+    release_legs(w, adjacency, n);
+    return -ENOSPC;
+  }
+  PUBLISH(&h->pathlists[id], block);
+  if (old)
+    retire_block(w, old);
+  return (int)id;
+}
+
+int pathlist_del(struct writer *w, uint32_t id) {
+  struct region_head *h = w->region->head;
+  if (id < LCPFWD_PL_FIRST)
+    return -EINVAL;
+  if (id >= MAX_PATHLISTS || h->pathlists[id] == 0)
+    return 0;
+  if (w->routes_of[id])
+    return -EBUSY;
+  uint32_t block = h->pathlists[id];
+  PUBLISH(&h->pathlists[id], 0);
+  retire_block(w, block);
+  blocks_retire_id(&w->blocks, RETIRED_PATHLIST, id);
+  w->pathlists--;
+  return 0;
+}
+
+int pathlist_get(struct writer *w, uint32_t id, struct lcpfwd_path *out, uint32_t max) {
+  const struct region_head *h = w->region->head;
+  if (id < LCPFWD_PL_FIRST || id >= MAX_PATHLISTS || h->pathlists[id] == 0)
+    return -ENOENT;
+  struct pathlist *p = region_at(w->region, h->pathlists[id]);
+  for (unsigned i = 0; i < p->legs && i < max; i++) {
+    const struct pathlist_leg *leg = &pathlist_legs(p)[i];
+    const struct adj *a = adj_get(w->region, leg->adjacency);
+    out[i] = (struct lcpfwd_path){.port = a->state == ADJ_DEAD ? 0 : a->port, .weight = (uint16_t)leg->weight, .af = a->af};
+    out[i].flags = a->state == ADJ_COMPLETE ? LCPFWD_PATH_COMPLETE : 0;
+    memcpy(out[i].nh, a->nh, sizeof a->nh);
+  }
+  return p->legs;
+}
+
+int pathlist_valid(const struct region *r, uint32_t id) {
+  if (id < LCPFWD_PL_FIRST)
+    return id >= LCPFWD_PL_LOCAL && id <= LCPFWD_PL_PUNT;
+  return id < MAX_PATHLISTS && r->head->pathlists[id] != 0;
+}
+
+static int recover_one(struct writer *w, uint32_t block) {
+  if (!blocks_contain(&w->blocks, block, sizeof(struct pathlist)))
+    return -EUCLEAN;
+  struct pathlist *p = region_at(w->region, block);
+  unsigned buckets = p->mask + 1u;
+  if (p->legs < 1 || p->legs > LCPFWD_MAX_PATHS || buckets > PATHLIST_MAX_BUCKETS || (buckets & p->mask) ||
+      !blocks_contain(&w->blocks, block, block_bytes(p)))
+    return -EUCLEAN;
+  for (unsigned i = 0; i < p->legs; i++) {
+    uint32_t id = pathlist_legs(p)[i].adjacency;
+    if (id == 0 || id >= w->region->head->adjacency_end || w->region->head->adjacencies[id] == 0)
+      return -EUCLEAN;
+    w->adjacency_refs[id]++;
+  }
+  return blocks_mark(&w->blocks, block, block_bytes(p));
+}
+
+int pathlist_recover(struct writer *w) {
+  const struct region_head *h = w->region->head;
+  for (uint32_t id = h->pathlist_end; id-- > LCPFWD_PL_FIRST;) {
+    if (h->pathlists[id] == 0) {
+      ids_give(&w->pathlist_ids, id);
+      continue;
+    }
+    int err = recover_one(w, h->pathlists[id]);
+    if (err)
+      return err;
+    w->pathlists++;
+  }
+  return 0;
+}

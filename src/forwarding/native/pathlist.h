@@ -1,0 +1,44 @@
+/* pathlist.h - path lists: what routes refer to. A set of weighted legs, each an adjacency.
+ *
+ * A block is immutable; replacing the legs publishes another block under the same id, so a route never
+ * changes when its paths do. Flows are spread over buckets, a power of two of them: each leg gets its
+ * share by largest remainder, at least one. An incomplete leg keeps its share (Linux does the same).
+ * Ids below LCPFWD_PL_FIRST mean what enum lcpfwd_special says and have no block.
+ */
+#ifndef LCPFWD_PATHLIST_H
+#define LCPFWD_PATHLIST_H
+
+#include "region.h"
+
+#define PATHLIST_MAX_BUCKETS 1024u
+
+struct writer;
+
+struct pathlist_leg {
+  uint32_t adjacency;
+  uint32_t weight;
+};
+
+struct pathlist {
+  uint16_t legs;
+  uint16_t mask; /* buckets - 1 */
+  uint32_t bucket[]; /* mask + 1 adjacency ids, then (8-byte aligned) the legs */
+};
+
+static inline struct pathlist_leg *pathlist_legs(struct pathlist *p) {
+  return (struct pathlist_leg *)(void *)(p->bucket + ((p->mask + 2u) & ~1u));
+}
+
+/* See lcpfwd_pathlist_set/_del/_get. */
+int pathlist_set(struct writer *w, uint32_t id, const struct lcpfwd_path *paths, uint32_t n);
+int pathlist_del(struct writer *w, uint32_t id);
+int pathlist_get(struct writer *w, uint32_t id, struct lcpfwd_path *out, uint32_t max);
+/* Is id something that a route may refer to? */
+int pathlist_valid(const struct region *r, uint32_t id);
+/* Mark all blocks and take a reference on every leg's adjacency. */
+int pathlist_recover(struct writer *w);
+
+/* Shares of n legs in 2^k buckets, k chosen here; returns the number of buckets. share: n entries. */
+unsigned pathlist_shares(const struct lcpfwd_path *paths, unsigned n, uint16_t *share);
+
+#endif

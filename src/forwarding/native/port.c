@@ -1,0 +1,123 @@
+/* port.c - port entries (port.h). */
+#include "port.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "adj.h"
+#include "reader.h"
+#include "writer.h"
+
+#define LEAST_MTU 68u     /* RFC 791 */
+#define MOST_MTU 65535u
+#define PORT_FLAGS (LCPFWD_PORT_UP | LCPFWD_PORT_TUN | LCPFWD_PORT_KERNEL_FWD4 | LCPFWD_PORT_KERNEL_FWD6)
+
+static int lookup_check(const struct region *r, const struct lcpfwd_lookup_spec *s, unsigned af) {
+  if (s->n > LCPFWD_LOOKUP_TABLES || s->merged > 1 || (s->merged && s->n < 2))
+    return -EINVAL;
+  for (unsigned i = 0; i < s->n; i++)
+    if (s->table[i] == 0 || s->table[i] >= LCPFWD_MAX_TABLES || r->head->tables[s->table[i]].af != af)
+      return -EINVAL;
+  return 0;
+}
+
+int port_check(const struct region *r, const struct lcpfwd_port *p) {
+  if ((p->flags & ~PORT_FLAGS) || p->mtu < LEAST_MTU || p->mtu > MOST_MTU)
+    return -EINVAL;
+  int err = lookup_check(r, &p->v4, LCPFWD_AF_INET);
+  return err ? err : lookup_check(r, &p->v6, LCPFWD_AF_INET6);
+}
+
+static uint64_t mac_word(const uint8_t *mac) {
+  uint64_t v = 0;
+  memcpy(&v, mac, 6);
+  return v;
+}
+
+static void name_copy(char *to, const char *from, size_t size) {
+  memcpy(to, from, size - 1);
+  to[size - 1] = 0;
+}
+
+static void attributes_write(struct port_entry *e, const struct lcpfwd_port *p) {
+  uint64_t src6[2];
+  uint32_t side = e->src6_side & 1;
+  memcpy(src6, p->src6, sizeof src6);
+  STORE(&e->mtu, p->mtu);
+  STORE(&e->src4, p->src4);
+  if (memcmp(src6, e->src6[side], sizeof src6) != 0) {
+    STORE(&e->src6[!side][0], src6[0]);
+    STORE(&e->src6[!side][1], src6[1]);
+    PUBLISH(&e->src6_side, !side);
+  }
+  STORE(&e->lookup4, port_pack_lookup(&p->v4));
+  STORE(&e->lookup6, port_pack_lookup(&p->v6));
+  STORE(&e->host_ifindex, p->host_ifindex);
+  name_copy(e->host, p->host, sizeof e->host);
+  PUBLISH(&e->flags, p->flags);
+}
+
+int port_reserve(struct writer *w, const struct lcpfwd_port *p) {
+  struct region_head *h = w->region->head;
+  unsigned id = 1;
+  while (id < LCPFWD_MAX_PORTS && ACQUIRE(&h->ports[id].state) != PORT_FREE)
+    id++;
+  if (id == LCPFWD_MAX_PORTS)
+    return -ENOSPC;
+  int err = port_check(w->region, p);
+  if (err)
+    return err;
+  struct port_entry *e = &h->ports[id];
+  for (unsigned i = 0; i < h->workers; i++)
+    for (unsigned c = 0; c < COUNTER_SLOTS; c++)
+      STORE(&h->counters[i][id][c], 0);
+  attributes_write(e, p);
+  e->phy_ifindex = p->phy_ifindex;
+  e->mac = mac_word(p->mac);
+  e->generation = ++h->port_generation;
+  name_copy(e->phy, p->phy, sizeof e->phy);
+  name_copy(e->netns, p->netns, sizeof e->netns);
+  PUBLISH(&e->state, PORT_RESERVED);
+  err = adj_port_open(w, id);
+  if (err) {
+    PUBLISH(&e->state, PORT_FREE);
+    return err;
+  }
+  return (int)id;
+}
+
+void port_forget(struct writer *w, unsigned id) {
+  adj_port_close(w, id);
+  PUBLISH(&w->region->head->ports[id].state, PORT_FREE);
+}
+
+int port_set(struct writer *w, unsigned id, const struct lcpfwd_port *p) {
+  struct port_entry *e = &w->region->head->ports[id];
+  int err = port_check(w->region, p);
+  if (!err && ((p->flags ^ e->flags) & LCPFWD_PORT_TUN))
+    err = -EINVAL; /* the kind of a port is for life */
+  if (!err && mac_word(p->mac) != e->mac)
+    err = adj_port_mac(w, id, mac_word(p->mac));
+  if (!err)
+    attributes_write(e, p);
+  return err;
+}
+
+void port_read(const struct region *r, unsigned id, struct lcpfwd_port *out) {
+  const struct port_entry *e = &r->head->ports[id];
+  memset(out, 0, sizeof *out);
+  out->id = id;
+  out->flags = e->flags;
+  out->phy_ifindex = e->phy_ifindex;
+  out->host_ifindex = e->host_ifindex;
+  out->mtu = e->mtu;
+  out->src4 = e->src4;
+  out->generation = e->generation;
+  port_mac(e, out->mac);
+  port_src6(e, out->src6);
+  port_lookup_spec(e, LCPFWD_AF_INET, &out->v4);
+  port_lookup_spec(e, LCPFWD_AF_INET6, &out->v6);
+  memcpy(out->phy, e->phy, sizeof out->phy);
+  memcpy(out->host, e->host, sizeof out->host);
+  memcpy(out->netns, e->netns, sizeof out->netns);
+}

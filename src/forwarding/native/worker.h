@@ -1,0 +1,64 @@
+/* worker.h - the workers and the ports they serve.
+ *
+ * The control thread owns every port_io and publishes immutable port_sets; a worker reads the set anew
+ * at the top of each loop, where it holds nothing of the old one, and acknowledges it. Descriptors are
+ * closed only after all workers have acknowledged a set without them. The port of a set belongs to one
+ * worker for receiving; any worker may send out of it.
+ */
+#ifndef WORKER_H
+#define WORKER_H
+
+#include <pthread.h>
+
+#include "datapath.h"
+#include "io.h"
+
+struct port_io {
+  uint16_t id;
+  uint16_t worker; /* who receives */
+  int tap;         /* owned */
+  struct phy phy;
+  /* The receiving worker's: */
+  int failed; /* -errno; nothing is received any more */
+  int told;   /* PORT_ERROR has been raised */
+};
+
+struct port_set {
+  struct port_io *io[LCPFWD_MAX_PORTS];
+  uint16_t mine[LCPFWD_MAX_WORKERS][LCPFWD_MAX_PORTS];
+  unsigned n_mine[LCPFWD_MAX_WORKERS];
+};
+
+struct send_queue {
+  unsigned n;
+  struct packet *p[BURST];
+};
+
+struct worker {
+  struct datapath path; /* first: drain() finds its worker by it */
+  unsigned index;
+  pthread_t thread;
+  int wake;       /* eventfd: a new set, or stop */
+  int host_epoll; /* the TAPs */
+  int all_epoll;  /* phys, wake, and host_epoll */
+  int event_fd;   /* not owned: lcpd waits on it */
+  int stop;
+  const struct port_set *set;  /* published by the control thread */
+  const struct port_set *seen; /* acknowledged by the worker */
+  uint64_t tick_ns;
+  struct large_pool large;
+  struct packet burst[BURST];
+  struct send_queue queue[2][LCPFWD_MAX_PORTS]; /* 0: phy, 1: host */
+  uint16_t used[2 * LCPFWD_MAX_PORTS];          /* queues with packets: port << 1 | side */
+  unsigned n_used;
+};
+
+/* w: zeroed. Makes descriptors and buffers and starts the thread with its first set. 0 or -errno. */
+int worker_start(struct worker *w, struct region *r, unsigned index, int event_fd, const struct port_set *set);
+void worker_stop(struct worker *w);
+/* Begin (on = 1) or end to receive from io. 0 or -errno. */
+int worker_poll(struct worker *w, struct port_io *io, int on);
+/* Make the worker read set; returns when it has. */
+void worker_publish(struct worker *w, const struct port_set *set);
+
+#endif

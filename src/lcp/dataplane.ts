@@ -1,0 +1,197 @@
+// The driver contract: what a data plane must do for the mirror. Both drivers pass the same suite,
+// test/unit/lcp/contract.ts.
+//
+// Operations are idempotent and answered one by one, in order; deleting what is absent is success.
+// What a driver cannot do it names in `unsupported`, it never drops it in silence. Errors are
+// values. A driver keeps caches (name -> index) that it rebuilds in connect; nothing else.
+
+import type { Family, Kind, LcpObject } from './objects.ts';
+
+export type DataPlaneState = 'down' | 'up';
+
+/**
+ * handle: what the data plane answered for the object before, 0 when nothing. For a table and a path
+ * set it is the number that routes refer to, for a pair the ifindex of the host.
+ */
+export interface Operation {
+  readonly op: 'set' | 'delete';
+  readonly object: LcpObject;
+  readonly handle: number;
+}
+
+/** Answer to one operation; see Operation for handle. */
+export interface OperationResult {
+  readonly ok: boolean;
+  readonly handle?: number;
+  /** Stable code of lib/errors.ts, text for the operator and what to do, when not ok. */
+  readonly code?: string;
+  readonly message?: string;
+  readonly hint?: string;
+}
+
+/** Words of one route in a batch: table handle, target handle (0 deletes), prefix length, 4 words of address. */
+export const ROUTE_WORDS = 7;
+
+/**
+ * Routes on their way to a data plane, packed: ROUTE_WORDS words each. Address words are raw loads
+ * of the network-order bytes (IPv4 uses the first), bits beyond the prefix length are 0.
+ */
+export interface RouteBatch {
+  readonly family: Family;
+  readonly words: Uint32Array;
+  count: number;
+  /** Filled by the driver: 0 or a negative errno for each route. */
+  readonly results: Int32Array;
+}
+
+/** Makes an empty batch that can hold capacity routes. */
+export const newRouteBatch = (family: Family, capacity: number): RouteBatch => ({
+  family,
+  words: new Uint32Array(capacity * ROUTE_WORDS),
+  count: 0,
+  results: new Int32Array(capacity),
+});
+
+/** An object that the data plane holds and that is ours, with its handle. */
+export interface HeldObject {
+  readonly object: LcpObject;
+  readonly handle?: number;
+}
+
+/** What an address lookup in the data plane's own tables gives. */
+export interface LookupAnswer {
+  /** Handle of the table, 0 when no route matched. */
+  readonly table: number;
+  readonly target: number;
+  readonly prefixlen: number;
+}
+
+export interface AdjacencyRow {
+  readonly id: number;
+  /** The data plane's number of the phy. */
+  readonly port: number;
+  readonly phy: string;
+  readonly family: Family;
+  readonly nexthop: string;
+  readonly state: 'incomplete' | 'complete' | 'attached' | 'multicast';
+  readonly rewrite: string;
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+export interface CounterRow {
+  readonly phy: string;
+  readonly name: string;
+  readonly value: number;
+}
+
+export interface PathAnswer {
+  readonly phy: string;
+  readonly via: string;
+  readonly weight: number;
+  readonly complete: boolean;
+}
+
+/** One packet as the data plane saw it. */
+export interface TracedPacket {
+  readonly seq: number;
+  readonly timeNs: bigint;
+  readonly inPhy: string;
+  readonly outPhy: string;
+  readonly fromHost: boolean;
+  /** The counter that names its fate: 'forward', 'punt-arp', 'drop-ip4-checksum', … */
+  readonly fate: string;
+  readonly length: number;
+  readonly adjacency: number;
+  readonly target: number;
+  readonly tableHandle: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface DataPlaneInfo {
+  readonly driver: string;
+  readonly state: DataPlaneState;
+  /** Changes when the data plane lost what it held. */
+  readonly generation: string;
+  readonly pid?: number;
+  readonly workers?: number;
+  readonly memoryUsed?: number;
+}
+
+/** Something the data plane asks the control plane to do. */
+export type DataPlaneEvent =
+  | { readonly event: 'neighbour-wanted'; readonly phy: string; readonly family: Family; readonly address: string }
+  | { readonly event: 'port-error'; readonly phy: string; readonly errno: number };
+
+export interface DataPlaneListener {
+  /** Reported by connect and whenever it changes; down means: everything it held may be lost. */
+  onState(state: DataPlaneState, cause: string): void;
+  onEvent(event: DataPlaneEvent): void;
+}
+
+export interface DataPlane {
+  readonly name: string;
+  /** Kinds or features it cannot do, with the reason. */
+  readonly unsupported: ReadonlyMap<Kind | string, string>;
+  /** Whether setting a path set changes all routes that use it; if not, the core sends those again. */
+  readonly sharedPathSets: boolean;
+
+  /** Begins to bring it up; onState tells when. Calls again by itself after it went down. */
+  connect(listener: DataPlaneListener): void;
+  /** Lets go. keep: leave forwarding as it is; otherwise remove what is ours and end what we started. */
+  close(keep: boolean): Promise<void>;
+
+  /** Everything of ours that it holds now, except routes. */
+  dump(): Promise<HeldObject[]>;
+  /** All routes of a table, in batches; target words hold handles. */
+  dumpRoutes(tableHandle: number, family: Family, onBatch: (batch: RouteBatch) => void): Promise<void>;
+
+  apply(operations: readonly Operation[]): Promise<OperationResult[]>;
+  /** Fills batch.results; returns how many failed. A driver may answer at once or later. */
+  applyRoutes(batch: RouteBatch): number | Promise<number>;
+
+  /** What packets for these addresses (canonical text) from a port with these tables would find. */
+  lookup(
+    family: Family,
+    tables: readonly number[],
+    merged: boolean,
+    addresses: readonly string[],
+  ): LookupAnswer[] | Promise<LookupAnswer[]>;
+  /** Legs behind a path set handle, undefined when there is none. */
+  paths(handle: number): PathAnswer[] | undefined;
+
+  info(): DataPlaneInfo;
+  adjacencies(): AdjacencyRow[];
+  counters(): CounterRow[];
+  /** Packets after a sequence number, oldest first. arm: record every one of the next n. */
+  traces(after: number, arm: number): TracedPacket[];
+}
+
+/** Kernel links, handed to a driver by the composition root (drivers do not speak netlink). */
+export interface LinkControl {
+  /** Resolves when the kernel state shows the change, so that nothing is derived from the time before it. */
+  set(netns: string, ifindex: number, change: LinkChange): Promise<void>;
+  /** The link as the mirror knows it. */
+  get(netns: string, ifindex: number): LinkFacts | undefined;
+  /** Absolute path of a namespace's handle: /run/netns/NAME or /proc/self/ns/net. */
+  netnsPath(netns: string): string;
+}
+
+export interface LinkChange {
+  up?: boolean;
+  mtu?: number;
+  mac?: string;
+  carrier?: boolean;
+  promisc?: boolean;
+  alias?: string;
+}
+
+export interface LinkFacts {
+  readonly name: string;
+  readonly up: boolean;
+  readonly carrier: boolean;
+  readonly mtu: number;
+  /** '' when it has none. */
+  readonly mac: string;
+  readonly promisc: boolean;
+}

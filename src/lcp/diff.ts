@@ -1,0 +1,211 @@
+// Diff: re-reads kernel and data plane and compares: fresh kernel with mirror, mirror's wishes with data plane.
+//
+// The only place that does not believe the state it keeps. Differences that exist because something is
+// on its way go away by themselves, so a comparison that finds some is repeated a few times.
+
+import type { DifferenceRow, DiffResult } from '../northbound/view.ts';
+import { type Core, openWork } from './core.ts';
+import { ROUTE_WORDS } from './dataplane.ts';
+import type { Namespace } from './namespace.ts';
+import { FIRST_HANDLE, keyOf, type LcpObject, pathsText, sameObject, SPECIAL_NAMES } from './objects.ts';
+import type { PathSet } from './pathsets.ts';
+import { prefixText } from './routerows.ts';
+import { protocolOf, type Routes, routeTypeOf } from './routes.ts';
+
+const TRIES = 5;
+const PAUSE_MS = 100;
+/** Rows that are enough to see what is wrong. */
+const MOST_ROWS = 1000;
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** A growing list of differences that stops growing. */
+class Findings {
+  readonly rows: DifferenceRow[] = [];
+  readonly checked: Record<string, number> = {};
+  count(kind: string, n = 1): void {
+    this.checked[kind] = (this.checked[kind] ?? 0) + n;
+  }
+  add(row: DifferenceRow): void {
+    if (this.rows.length < MOST_ROWS) this.rows.push(row);
+  }
+}
+
+const setText = (p: PathSet | undefined): string =>
+  p === undefined ? '' : p.nhId !== 0 ? `nhid ${p.nhId}` : p.words.subarray(1).join(' ');
+
+/** What the kernel has for a prefix, as text: one part an entry. */
+const chainText = (ns: Namespace, routes: Routes, record: number): string => {
+  const t = routes.prefixes;
+  const parts: string[] = [];
+  for (let e = t.head[record] as number; e !== 0; e = t.next[e] as number) {
+    const info = t.info[e] as number;
+    const set = setText(ns.pathsets.get(t.pathset[e] as number));
+    parts.push(`type ${routeTypeOf(info)} proto ${protocolOf(info)} metric ${t.priority[e]} [${set}]`);
+  }
+  return parts.join('; ');
+};
+
+const findIn = (t: Routes['prefixes'], other: Routes['prefixes'], record: number): number => {
+  const a = record * t.words;
+  const words = t.words === 1 ? [t.addr[a] as number] : [...t.addr.subarray(a, a + 4)];
+  const [a0 = 0, a1 = 0, a2 = 0, a3 = 0] = words;
+  return other.find(t.table[record] as number, t.plen[record] as number, a0, a1, a2, a3);
+};
+
+const compareRoutes = (fresh: Namespace, mirror: Namespace, f: Findings): void => {
+  for (const [a, b] of [
+    [fresh.routes4, mirror.routes4],
+    [fresh.routes6, mirror.routes6],
+  ] as const) {
+    const kind = `kernel route${a.family}`;
+    const key = (r: Routes, record: number) => `${mirror.name} table ${r.prefixes.table[record]} ${prefixText(r.prefixes, record)}`;
+    a.prefixes.forEach((record) => {
+      f.count(kind);
+      const kernel = chainText(fresh, a, record);
+      const found = findIn(a.prefixes, b.prefixes, record);
+      const mirrored = found === 0 ? '' : chainText(mirror, b, found);
+      if (kernel !== mirrored) {
+        f.add({ kind, key: key(a, record), kernel, desired: mirrored, reason: 'the mirror differs from the kernel' });
+      }
+    });
+    b.prefixes.forEach((record) => {
+      if (b.prefixes.head[record] === 0 || findIn(b.prefixes, a.prefixes, record) !== 0) return;
+      const mirrored = chainText(mirror, b, record);
+      f.add({ kind, key: key(b, record), desired: mirrored, reason: 'the kernel has no such route' });
+    });
+  }
+};
+
+const compareMaps = <K, V>(
+  kind: string,
+  netns: string,
+  fresh: ReadonlyMap<K, V>,
+  mirror: ReadonlyMap<K, V>,
+  text: (value: V) => string,
+  f: Findings,
+): void => {
+  for (const [key, value] of fresh) {
+    f.count(kind);
+    const kernel = text(value);
+    const known = mirror.get(key);
+    const mirrored = known === undefined ? '' : text(known);
+    if (kernel !== mirrored) {
+      f.add({ kind, key: `${netns} ${key}`, kernel, desired: mirrored, reason: 'the mirror differs from the kernel' });
+    }
+  }
+  for (const [key, value] of mirror) {
+    if (!fresh.has(key)) f.add({ kind, key: `${netns} ${key}`, desired: text(value), reason: 'the kernel has none' });
+  }
+};
+
+/** NUD states that are usable; their changes among each other are no difference. */
+const compareKernel = (fresh: Namespace, mirror: Namespace, f: Findings): void => {
+  const n = mirror.name;
+  compareMaps('kernel link', n, fresh.links, mirror.links, (l) => `${l.name} ${l.flags & 0x10001} ${l.mtu} ${l.mac ?? ''}`, f);
+  compareMaps('kernel address', n, fresh.addresses, mirror.addresses, (a) => `${a.local}/${a.prefixlen} ${a.scope}`, f);
+  const usable = (ns: Namespace) => new Map([...ns.neighbours].filter(([, v]) => (v.state & 0xde) !== 0));
+  compareMaps('kernel neighbour', n, usable(fresh), usable(mirror), (v) => v.lladdr ?? '', f);
+  compareMaps('kernel nexthop', n, fresh.nexthops, mirror.nexthops, (v) => JSON.stringify([v.oif, v.gateway, v.group, v.blackhole]), f);
+  compareRoutes(fresh, mirror, f);
+};
+
+const targetText = (core: Core, target: number): string => {
+  if (target < FIRST_HANDLE) return SPECIAL_NAMES[target] ?? String(target);
+  const paths = core.dataplane.paths(target);
+  return paths === undefined ? `path set ${target} (gone)` : paths.map((p) => `${p.via || 'attached'} ${p.phy} ${p.weight}`).join(', ');
+};
+
+/** What the data plane holds for a namespace's routes against what the mirror wants there. */
+const compareActualRoutes = async (core: Core, ns: Namespace, f: Findings): Promise<void> => {
+  const r = core.reconciler;
+  for (const routes of [ns.routes4, ns.routes6]) {
+    const kind = `route${routes.family}`;
+    const t = routes.prefixes;
+    const seen = new Set<number>();
+    const wanted = (record: number): number => {
+      const desired = r.routes.desired(ns, routes, record);
+      return typeof desired === 'number' ? desired : desired.handle;
+    };
+    for (const row of r.delta.rows('table')) {
+      const table = row.actual;
+      if (table?.kind !== 'table' || table.netns !== ns.name || table.family !== routes.family) continue;
+      await core.dataplane.dumpRoutes(row.handle, routes.family, (batch) => {
+        for (let i = 0; i < batch.count; i++) {
+          f.count(kind);
+          const w = batch.words.subarray(i * ROUTE_WORDS, (i + 1) * ROUTE_WORDS);
+          const plen = (w[2] as number) & 0xff;
+          const [, target = 0, , a0 = 0, a1 = 0, a2 = 0, a3 = 0] = w;
+          const record = t.find(table.table, plen, a0, ...(routes.family === 6 ? [a1, a2, a3] : []));
+          const desired = record === 0 ? 0 : wanted(record);
+          if (record !== 0) seen.add(record);
+          if (desired === target) continue;
+          const key = `${ns.name} table ${table.table} ${record === 0 ? `? /${plen}` : prefixText(t, record)}`;
+          f.add({ kind, key, desired: targetText(core, desired), actual: targetText(core, target), reason: 'another target' });
+        }
+      });
+    }
+    t.forEach((record) => {
+      if (seen.has(record)) return;
+      const desired = wanted(record);
+      if (desired === 0) return;
+      const key = `${ns.name} table ${t.table[record]} ${prefixText(t, record)}`;
+      f.add({ kind, key, desired: targetText(core, desired), reason: 'not in the data plane' });
+    });
+  }
+};
+
+const compareActualObjects = async (core: Core, f: Findings): Promise<void> => {
+  const held = new Map<string, LcpObject>();
+  const setsByHandle = new Map<number, string>();
+  for (const { object, handle } of await core.dataplane.dump()) {
+    if (object.kind === 'pathset') setsByHandle.set(handle ?? 0, pathsText(object.paths));
+    else held.set(`${object.kind} ${keyOf(object)}`, object);
+  }
+  for (const kind of ['pair', 'table', 'neighbour', 'pathset'] as const) {
+    for (const row of core.reconciler.delta.rows(kind)) {
+      const { desired } = row;
+      if (desired === undefined || (desired.kind === 'pair' && desired.phyIfindex === 0)) continue;
+      f.count(kind);
+      const key = `${kind} ${row.key}`;
+      const actual = held.get(key);
+      held.delete(key);
+      const same =
+        desired.kind === 'pathset'
+          ? setsByHandle.get(row.handle) === pathsText(desired.paths)
+          : actual !== undefined && sameObject(desired, actual);
+      if (same) continue;
+      const reason = row.failure?.message ?? (actual === undefined ? 'not in the data plane' : 'the data plane has another');
+      f.add({ kind, key: row.key, desired: JSON.stringify(desired), ...(actual ? { actual: JSON.stringify(actual) } : {}), reason });
+    }
+  }
+  for (const object of held.values()) {
+    f.add({ kind: object.kind, key: keyOf(object), actual: JSON.stringify(object), reason: 'nobody wants it' });
+  }
+};
+
+const compare = async (core: Core): Promise<Findings> => {
+  const f = new Findings();
+  for (const source of core.sources.values()) {
+    const fresh = await source.snapshot();
+    if (fresh !== undefined) compareKernel(fresh, source.ns, f);
+  }
+  await compareActualObjects(core, f);
+  for (const ns of core.reconciler.namespaces.values()) await compareActualRoutes(core, ns, f);
+  return f;
+};
+
+/** Every difference between kernel, mirror and data plane. */
+export const diff = async (core: Core): Promise<DiffResult> => {
+  const started = core.now();
+  let f = await compare(core);
+  for (let i = 1; i < TRIES && f.rows.length > 0; i++) {
+    await sleep(PAUSE_MS);
+    while (core.pipeline.running && core.now() - started < 30_000) await sleep(PAUSE_MS);
+    f = await compare(core);
+  }
+  for (const reason of openWork(core)) {
+    if (!reason.startsWith('changes')) f.add({ kind: 'state', key: 'open', reason });
+  }
+  return { differences: f.rows, checked: f.checked, ms: Math.round(core.now() - started) };
+};

@@ -1,0 +1,229 @@
+// Path sets as the kernel states them, interned: one namespace's routes share some thousand of them.
+//
+// Identity is what the kernel's fib_info compares: nexthop object id, or the legs (device, gateway,
+// weight, on-link and dead flags), and the preferred source. `refs` counts kernel entries; a set
+// without any is free to go once no route in the data plane uses its handle. What a set resolves to
+// (usable legs over pairs) is derived in derive.ts and changes without the set changing.
+
+/** RTNH_F_DEAD, RTNH_F_ONLINK: the leg flags that tell one path set from another. */
+const IDENTITY_FLAGS = 1 | 4;
+/** Words of one leg in the packed form: ifindex, weight, flags | family << 8 | encap << 16, 4 of gateway. */
+export const LEG_WORDS = 7;
+
+export interface Leg {
+  readonly ifindex: number;
+  /** 1..256 (rtnh_hops + 1), 1..65535 from nexthop groups. */
+  readonly weight: number;
+  /** RTNH_F_* */
+  readonly flags: number;
+  /** AF_INET, AF_INET6 or 0: no gateway. */
+  readonly gatewayFamily: number;
+  /** LWTUNNEL_ENCAP_*, 0 for none. */
+  readonly encapType: number;
+  /** Raw words of the gateway address. */
+  readonly gateway: readonly [number, number, number, number];
+  /** The gateway in text, where it came as text (nexthop objects). */
+  readonly gatewayText?: string;
+}
+
+export class PathSet {
+  readonly id: number;
+  /** Nexthop object that decides the legs, 0: the legs below do. */
+  readonly nhId: number;
+  readonly legs: readonly Leg[];
+  /** Preferred IPv4 source, raw word, 0 when none: its removal takes the routes along, unannounced. */
+  readonly prefsrc: number;
+  readonly words: Uint32Array;
+  readonly hash: number;
+  /** Kernel entries that use it. */
+  refs = 0;
+  /** What the data plane calls it, 0 while it does not hold it. */
+  handle = 0;
+  /** What it resolves to: see derive.ts. -1 unknown, 0 nothing usable, 1..15 special, 16 legs. */
+  resolved = -1;
+
+  constructor(id: number, nhId: number, legs: readonly Leg[], prefsrc: number, words: Uint32Array, hash: number) {
+    this.id = id;
+    this.nhId = nhId;
+    this.legs = legs;
+    this.prefsrc = prefsrc;
+    this.words = words;
+    this.hash = hash;
+  }
+}
+
+/** Collects the words that identify a path set; reused for every message. */
+export class PathSetKey {
+  words = new Uint32Array(2 + LEG_WORDS * 8);
+  length = 2;
+  legCount = 0;
+
+  begin(nhId: number, prefsrc: number): void {
+    this.words[0] = nhId;
+    this.words[1] = prefsrc;
+    this.length = 2;
+    this.legCount = 0;
+  }
+
+  leg(
+    ifindex: number,
+    weight: number,
+    flags: number,
+    family: number,
+    encapType: number,
+    g0: number,
+    g1: number,
+    g2: number,
+    g3: number,
+  ): void {
+    if (this.length + LEG_WORDS > this.words.length) {
+      const bigger = new Uint32Array(this.words.length * 2);
+      bigger.set(this.words);
+      this.words = bigger;
+    }
+    const w = this.words;
+    let i = this.length;
+    w[i++] = ifindex;
+    w[i++] = weight;
+    w[i++] = (flags & IDENTITY_FLAGS) | (family << 8) | (encapType << 16);
+    w[i++] = g0;
+    w[i++] = g1;
+    w[i++] = g2;
+    w[i++] = g3;
+    this.length = i;
+    this.legCount++;
+  }
+}
+
+const legsOf = (words: Uint32Array): Leg[] => {
+  const legs: Leg[] = [];
+  for (let i = 2; i < words.length; i += LEG_WORDS) {
+    const packed = words[i + 2] as number;
+    legs.push({
+      ifindex: words[i] as number,
+      weight: words[i + 1] as number,
+      flags: packed & 0xff,
+      gatewayFamily: (packed >> 8) & 0xff,
+      encapType: packed >>> 16,
+      gateway: [
+        words[i + 3] as number,
+        words[i + 4] as number,
+        words[i + 5] as number,
+        words[i + 6] as number,
+      ],
+    });
+  }
+  return legs;
+};
+
+export class PathSets {
+  readonly #byId: (PathSet | undefined)[] = [undefined];
+  readonly #byHash = new Map<number, PathSet[]>();
+  readonly #free: number[] = [];
+  readonly #unused = new Set<PathSet>();
+  readonly #byNexthop = new Map<number, Set<PathSet>>();
+  readonly #byIfindex = new Map<number, Set<PathSet>>();
+  #last: PathSet | undefined;
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get(id: number): PathSet | undefined {
+    return this.#byId[id];
+  }
+
+  /** The set for a key, made when absent. The caller counts its use with retain. */
+  intern(key: PathSetKey): PathSet {
+    const last = this.#last;
+    if (last !== undefined && this.#same(last, key)) return last;
+    let hash = 0x811c9dc5;
+    for (let i = 0; i < key.length; i++) {
+      hash = Math.imul(hash ^ (key.words[i] as number), 0x01000193);
+      hash ^= hash >>> 15;
+    }
+    const bucket = this.#byHash.get(hash);
+    const found = bucket?.find((p) => this.#same(p, key));
+    if (found !== undefined) {
+      this.#last = found;
+      return found;
+    }
+    const id = this.#free.pop() ?? this.#byId.length;
+    const words = key.words.slice(0, key.length);
+    const made = new PathSet(id, words[0] as number, legsOf(words), words[1] as number, words, hash);
+    this.#byId[id] = made;
+    if (bucket === undefined) this.#byHash.set(hash, [made]);
+    else bucket.push(made);
+    if (made.nhId !== 0) this.#index(this.#byNexthop, made.nhId, made);
+    for (const leg of made.legs) this.#index(this.#byIfindex, leg.ifindex, made);
+    this.#unused.add(made);
+    this.#size++;
+    this.#last = made;
+    return made;
+  }
+
+  #same(p: PathSet, key: PathSetKey): boolean {
+    const a = p.words;
+    if (a.length !== key.length) return false;
+    for (let i = 0; i < a.length; i++) if (a[i] !== key.words[i]) return false;
+    return true;
+  }
+
+  #index(map: Map<number, Set<PathSet>>, key: number, p: PathSet): void {
+    const set = map.get(key);
+    if (set === undefined) map.set(key, new Set([p]));
+    else set.add(p);
+  }
+
+  retain(id: number): void {
+    const p = this.#byId[id];
+    if (p !== undefined && p.refs++ === 0) this.#unused.delete(p);
+  }
+
+  /** A set without uses stays until forget, so that it keeps its handle while routes move away. */
+  release(id: number): void {
+    const p = this.#byId[id];
+    if (p !== undefined && --p.refs === 0) this.#unused.add(p);
+  }
+
+  /** Sets without a kernel entry. */
+  unused(): Iterable<PathSet> {
+    return this.#unused;
+  }
+  get unusedCount(): number {
+    return this.#unused.size;
+  }
+
+  /** Ends an unused set; its id will be given to another. */
+  forget(p: PathSet): void {
+    this.#unused.delete(p);
+    this.#byId[p.id] = undefined;
+    this.#free.push(p.id);
+    const bucket = this.#byHash.get(p.hash)?.filter((q) => q !== p) ?? [];
+    if (bucket.length === 0) this.#byHash.delete(p.hash);
+    else this.#byHash.set(p.hash, bucket);
+    this.#unindex(this.#byNexthop, p.nhId, p);
+    for (const leg of p.legs) this.#unindex(this.#byIfindex, leg.ifindex, p);
+    if (this.#last === p) this.#last = undefined;
+    this.#size--;
+  }
+
+  #unindex(map: Map<number, Set<PathSet>>, key: number, p: PathSet): void {
+    const set = map.get(key);
+    if (set?.delete(p) && set.size === 0) map.delete(key);
+  }
+
+  /** Sets that name a nexthop object. */
+  usingNexthop(nhId: number): Iterable<PathSet> {
+    return this.#byNexthop.get(nhId) ?? [];
+  }
+  /** Sets with a leg of their own over a device. */
+  usingIfindex(ifindex: number): Iterable<PathSet> {
+    return this.#byIfindex.get(ifindex) ?? [];
+  }
+  /** Every set that exists. */
+  *all(): Iterable<PathSet> {
+    for (const p of this.#byId) if (p !== undefined) yield p;
+  }
+}

@@ -1,0 +1,285 @@
+// Routes of one namespace and family as the kernel has them: what each notice and dump message does.
+//
+// Keys are the kernel's: IPv4 (table, dst, tos, priority), IPv6 (table, dst, priority); a prefix's
+// entries are kept in the kernel's order of preference, so the first usable one is the one it uses.
+//   IPv4  REPLACE overwrites the first entry of the key; APPEND goes behind equal keys (shadow);
+//         plain CREATE goes before them. A route has one fib_info, so one notice is the whole route.
+//   IPv6  legs with gateways and one metric are one multipath route, and NEWROUTE tells all its legs;
+//         DELROUTE may tell single legs, which are subtracted. Routes without a gateway coexist.
+// What the kernel removes in silence is found by sweeping after a (scoped) dump: see namespace.ts.
+// Reference: net/ipv4/fib_trie.c fib_table_insert, net/ipv6/ip6_fib.c fib6_add_rt2node.
+
+import { AF_INET6 } from '../lib/ip.ts';
+import type { RouteMessage } from '../netlink/route.ts';
+import { NLM_F_APPEND, NLM_F_REPLACE, RTM_F_CLONED, RTN_THROW, RTN_UNSPEC, RTPROT_RA } from '../netlink/uapi.ts';
+import type { Family } from './objects.ts';
+import { LEG_WORDS, type PathSet, PathSetKey, type PathSets } from './pathsets.ts';
+import { packInfo, PrefixTable } from './prefixtable.ts';
+
+/** What a sweep after a dump covers; absent members cover all. */
+export interface RouteScope {
+  readonly table?: number;
+  readonly oif?: number;
+}
+
+const typeOf = (info: number): number => info & 0xff;
+const tosOf = (info: number): number => info >>> 24;
+export const protocolOf = (info: number): number => (info >>> 8) & 0xff;
+export { typeOf as routeTypeOf, tosOf as routeTosOf };
+
+export class Routes {
+  readonly family: Family;
+  readonly prefixes: PrefixTable;
+  readonly #sets: PathSets;
+  readonly #key = new PathSetKey();
+  readonly #perTable = new Map<number, number>();
+  /** Tables that got their first or lost their last entry since the last look. */
+  readonly dirtyTables = new Set<number>();
+  /** Messages that no data plane can honour yet, by what they have. */
+  readonly ignored = { cloned: 0, sourceSpecific: 0, type: 0 };
+
+  constructor(family: Family, sets: PathSets) {
+    this.family = family;
+    this.prefixes = new PrefixTable(family);
+    this.#sets = sets;
+  }
+
+  /** Kernel entries in a table. */
+  entriesIn(table: number): number {
+    return this.#perTable.get(table) ?? 0;
+  }
+  tables(): Iterable<number> {
+    return this.#perTable.keys();
+  }
+
+  #intern(m: RouteMessage): PathSet {
+    const key = this.#key;
+    key.begin(m.nhId, this.family === 4 && m.hasPrefsrc ? m.p0 : 0);
+    // the object decides, not the legs that the kernel adds for readers that do not know it
+    if (m.nhId === 0) for (let i = 0; i < m.legs; i++) this.#addLeg(m, i);
+    return this.#sets.intern(key);
+  }
+
+  #addLeg(m: RouteMessage, i: number): void {
+    const g = 4 * i;
+    this.#key.leg(
+      m.legOif[i] as number,
+      m.legWeight[i] as number,
+      m.legFlags[i] as number,
+      m.legGatewayFamily[i] as number,
+      m.legEncapType[i] as number,
+      m.legGateway[g] as number,
+      m.legGateway[g + 1] as number,
+      m.legGateway[g + 2] as number,
+      m.legGateway[g + 3] as number,
+    );
+  }
+
+  /** Takes RTM_NEWROUTE. epoch is that of the running dump or of now. */
+  add(m: RouteMessage, nlFlags: number, fromDump: boolean, epoch: number): void {
+    if (!this.#honoured(m)) return;
+    const t = this.prefixes;
+    const record = t.findOrAdd(m.table, m.dstLen, m.d0, m.d1, m.d2, m.d3);
+    const set = this.#intern(m);
+    const info = packInfo(m.type, m.protocol, m.scope, m.tos);
+    // find the span of equal keys and, in it, the entry that this message is or replaces
+    let before = 0; // last entry in front of the span
+    let last = 0; // last entry of the span
+    let victim = 0;
+    let fallback = 0; // IPv6 REPLACE without an entry of its own sort takes the first of the key
+    for (let e = t.head[record] as number; e !== 0; e = t.next[e] as number) {
+      const order = this.#compare(e, info, m.priority);
+      if (order > 0) break;
+      if (order < 0) {
+        before = e;
+        continue;
+      }
+      last = e;
+      if (t.pathset[e] === set.id && t.info[e] === info) {
+        t.seen[e] = epoch;
+        return; // told again
+      }
+      if (victim === 0 && this.#replaces(e, m, nlFlags, fromDump, epoch)) victim = e;
+      if (fallback === 0 && (nlFlags & NLM_F_REPLACE) !== 0) fallback = e;
+    }
+    t.markDirty(record);
+    if (victim === 0 && !fromDump) victim = fallback;
+    if (victim !== 0) {
+      this.#sets.retain(set.id);
+      this.#sets.release(t.pathset[victim] as number);
+      t.pathset[victim] = set.id;
+      t.info[victim] = info;
+      t.seen[victim] = epoch;
+      return;
+    }
+    this.#sets.retain(set.id);
+    const entry = t.newEntry(m.priority, info, set.id, epoch);
+    const behind = fromDump || this.family === 6 || (nlFlags & NLM_F_APPEND) !== 0;
+    t.link(record, behind && last !== 0 ? last : before, entry);
+    this.#count(m.table, 1);
+  }
+
+  /** < 0: entry e is preferred to the key, 0: it has the same key, > 0: it comes behind. */
+  #compare(e: number, info: number, priority: number): number {
+    const t = this.prefixes;
+    if (this.family === 4) {
+      const byTos = tosOf(info) - tosOf(t.info[e] as number); // higher tos first
+      if (byTos !== 0) return byTos;
+    }
+    return (t.priority[e] as number) - priority;
+  }
+
+  /** Whether a new route of the same key takes the place of entry e. */
+  #replaces(e: number, m: RouteMessage, nlFlags: number, fromDump: boolean, epoch: number): boolean {
+    const t = this.prefixes;
+    // in a dump, equal keys come in the kernel's order: the first one not yet seen is this one
+    if (fromDump) return t.seen[e] !== epoch;
+    if (this.family === 4) return (nlFlags & NLM_F_REPLACE) !== 0;
+    const mine = m.legs > 0 && m.nhId === 0 && m.legGatewayFamily[0] !== 0 && m.protocol !== RTPROT_RA;
+    return this.#multipathAble(e) === mine && (mine || (nlFlags & NLM_F_REPLACE) !== 0);
+  }
+
+  /** rt6_qualify_for_ecmp: own legs with gateways, not from router advertisements. */
+  #multipathAble(e: number): boolean {
+    const t = this.prefixes;
+    const set = this.#sets.get(t.pathset[e] as number);
+    return (
+      set !== undefined &&
+      set.nhId === 0 &&
+      (set.legs[0]?.gatewayFamily ?? 0) !== 0 &&
+      protocolOf(t.info[e] as number) !== RTPROT_RA
+    );
+  }
+
+  #honoured(m: RouteMessage): boolean {
+    if ((m.flags & RTM_F_CLONED) !== 0) this.ignored.cloned++;
+    else if (m.srcLen !== 0) this.ignored.sourceSpecific++;
+    else if (m.type === RTN_UNSPEC || m.type > RTN_THROW) this.ignored.type++;
+    else return true;
+    return false;
+  }
+
+  /** Takes RTM_DELROUTE. */
+  remove(m: RouteMessage, epoch: number): void {
+    if (!this.#honoured(m)) return;
+    const t = this.prefixes;
+    const record = t.find(m.table, m.dstLen, m.d0, m.d1, m.d2, m.d3);
+    if (record === 0) return;
+    const set = this.#intern(m);
+    const info = packInfo(m.type, m.protocol, m.scope, m.tos);
+    let exactBefore = -1;
+    let similarBefore = -1;
+    let previous = 0;
+    for (let e = t.head[record] as number; e !== 0; previous = e, e = t.next[e] as number) {
+      if (this.#compare(e, info, m.priority) !== 0) continue;
+      if (exactBefore < 0 && t.pathset[e] === set.id && t.info[e] === info) exactBefore = previous;
+      if (similarBefore < 0 && this.#holdsLegsOf(e, m)) similarBefore = previous;
+    }
+    const at = exactBefore >= 0 ? exactBefore : similarBefore;
+    if (at < 0) return;
+    t.markDirty(record);
+    if (exactBefore < 0 && this.family === 6 && this.#subtract(record, at, m, epoch)) return;
+    this.#unlink(record, at);
+  }
+
+  /** Whether the entry behind which a deletion must look is this one although its legs differ. */
+  #holdsLegsOf(e: number, m: RouteMessage): boolean {
+    const t = this.prefixes;
+    if (typeOf(t.info[e] as number) !== m.type) return false;
+    if (this.family === 4 || m.nhId !== 0 || m.legs === 0) return true;
+    const legs = this.#sets.get(t.pathset[e] as number)?.legs ?? [];
+    return legs.some((leg) => this.#isLeg(leg, m, 0));
+  }
+
+  #isLeg(leg: { ifindex: number; gateway: readonly number[] }, m: RouteMessage, i: number): boolean {
+    return leg.ifindex === m.legOif[i] && leg.gateway.every((w, j) => w === m.legGateway[4 * i + j]);
+  }
+
+  /** Takes the message's legs out of a multipath route; false when none would be left. */
+  #subtract(record: number, previous: number, m: RouteMessage, epoch: number): boolean {
+    const t = this.prefixes;
+    const entry = (previous === 0 ? t.head[record] : t.next[previous]) as number;
+    const set = this.#sets.get(t.pathset[entry] as number);
+    if (set === undefined || set.nhId !== 0) return false;
+    const key = this.#key;
+    key.begin(0, 0);
+    set.legs.forEach((leg, index) => {
+      for (let i = 0; i < m.legs; i++) if (this.#isLeg(leg, m, i)) return;
+      const w = set.words.subarray(2 + index * LEG_WORDS, 2 + (index + 1) * LEG_WORDS);
+      const [g0, g1, g2, g3] = leg.gateway;
+      key.leg(w[0] as number, w[1] as number, leg.flags, leg.gatewayFamily, leg.encapType, g0, g1, g2, g3);
+    });
+    if (key.legCount === 0) return false;
+    const rest = this.#sets.intern(key);
+    this.#sets.retain(rest.id);
+    this.#sets.release(set.id);
+    t.pathset[entry] = rest.id;
+    t.seen[entry] = epoch;
+    return true;
+  }
+
+  #unlink(record: number, previous: number): void {
+    const t = this.prefixes;
+    const entry = (previous === 0 ? t.head[record] : t.next[previous]) as number;
+    this.#sets.release(t.pathset[entry] as number);
+    t.unlink(record, previous);
+    this.#count(t.table[record] as number, -1);
+  }
+
+  #count(table: number, by: 1 | -1): void {
+    const n = (this.#perTable.get(table) ?? 0) + by;
+    if (n === 0) this.#perTable.delete(table);
+    else this.#perTable.set(table, n);
+    if (n === 0 || (n === 1 && by === 1)) this.dirtyTables.add(table);
+  }
+
+  /**
+   * Removes every entry for which `gone` says so; returns how many. Used by sweeps and where the
+   * kernel is known to remove without a notice.
+   */
+  removeIf(gone: (entry: number, record: number) => boolean): number {
+    const t = this.prefixes;
+    let removed = 0;
+    t.forEach((record) => {
+      let previous = 0;
+      for (let e = t.head[record] as number; e !== 0; ) {
+        const next = t.next[e] as number;
+        if (gone(e, record)) {
+          this.#unlink(record, previous);
+          t.markDirty(record);
+          removed++;
+        } else {
+          previous = e;
+        }
+        e = next;
+      }
+    });
+    return removed;
+  }
+
+  /** Ends a complete dump of a scope: what it did not show, and nothing showed since, is gone. */
+  sweep(scope: RouteScope, epoch: number): number {
+    const t = this.prefixes;
+    return this.removeIf((entry, record) => {
+      if ((t.seen[entry] as number) >= epoch) return false;
+      if (scope.table !== undefined && t.table[record] !== scope.table) return false;
+      if (scope.oif === undefined) return true;
+      return this.#sets.get(t.pathset[entry] as number)?.legs.some((l) => l.ifindex === scope.oif) ?? false;
+    });
+  }
+
+  /** Queues every prefix one of whose entries uses one of the sets. */
+  markUsersDirty(sets: ReadonlySet<number>): void {
+    const t = this.prefixes;
+    t.forEach((record) => {
+      for (let e = t.head[record] as number; e !== 0; e = t.next[e] as number) {
+        if (!sets.has(t.pathset[e] as number)) continue;
+        t.markDirty(record);
+        return;
+      }
+    });
+  }
+}
+
+/** AF_INET or AF_INET6 to the mirror's family. */
+export const familyFrom = (af: number): Family => (af === AF_INET6 ? 6 : 4);

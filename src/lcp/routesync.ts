@@ -1,0 +1,285 @@
+// RouteSync: dirty prefixes to packed batches, path sets first; the bulk half of a reconcile round.
+//
+// A prefix is derived when its turn comes, so any number of changes to it cost one operation. Path
+// sets are given to the data plane when the first route needs them and taken back when no kernel
+// entry uses them and no dirty prefix is left that might still point there.
+
+import type { DataPlane, HeldObject, RouteBatch } from './dataplane.ts';
+import { newRouteBatch, ROUTE_WORDS } from './dataplane.ts';
+import type { DeltaTable } from './delta.ts';
+import { derivePathSet, deriveRoute, RESOLVED_PATHS, specialOf } from './derive.ts';
+import type { Namespace } from './namespace.ts';
+import { FIRST_HANDLE, type PathSet as PathSetObject, pathsText, tableKey } from './objects.ts';
+import type { Pairs } from './pairs.ts';
+import type { PathSet } from './pathsets.ts';
+import type { Routes } from './routes.ts';
+
+/** Routes in one call of the data plane. */
+const BATCH = 4096;
+/** Target of a prefix whose path set the data plane has not accepted. */
+const NOT_YET = -1;
+
+export interface RouteSyncStats {
+  routes: number;
+  failed: number;
+}
+
+export class RouteSync {
+  readonly #dataplane: DataPlane;
+  readonly #delta: DeltaTable;
+  readonly #pairs: Pairs;
+  readonly #batches: { readonly 4: RouteBatch; readonly 6: RouteBatch };
+  readonly #records = new Uint32Array(BATCH);
+  /** Path sets found in the data plane at connect, by handle, until claimed. */
+  #held = new Map<number, string>();
+  readonly stats: RouteSyncStats = { routes: 0, failed: 0 };
+
+  constructor(dataplane: DataPlane, delta: DeltaTable, pairs: Pairs) {
+    this.#dataplane = dataplane;
+    this.#delta = delta;
+    this.#pairs = pairs;
+    this.#batches = { 4: newRouteBatch(4, BATCH), 6: newRouteBatch(6, BATCH) };
+  }
+
+  /** PathSet.resolved, derived when not known. */
+  resolve(ns: Namespace, p: PathSet): number {
+    if (p.resolved === -1) p.resolved = derivePathSet(ns, this.#pairs, p).target;
+    return p.resolved;
+  }
+
+  /** The entry that the kernel uses for a prefix, 0 when none. */
+  best(ns: Namespace, routes: Routes, record: number): number {
+    return deriveRoute(routes, record, (id) => {
+      const p = ns.pathsets.get(id);
+      return p === undefined ? 0 : this.resolve(ns, p);
+    });
+  }
+
+  /** Special target below 16 or the path set that a prefix should lead to. */
+  desired(ns: Namespace, routes: Routes, record: number): number | PathSet {
+    const entry = this.best(ns, routes, record);
+    if (entry === 0) return 0;
+    const special = specialOf(routes.prefixes.info[entry] as number);
+    if (special !== 0) return special;
+    const p = ns.pathsets.get(routes.prefixes.pathset[entry] as number);
+    if (p === undefined) return 0;
+    const resolved = this.resolve(ns, p);
+    return resolved === RESOLVED_PATHS ? p : resolved;
+  }
+
+  #object(ns: Namespace, p: PathSet): PathSetObject {
+    return { kind: 'pathset', id: `${ns.name}#${p.id}`, paths: derivePathSet(ns, this.#pairs, p).paths };
+  }
+
+  /** Forgets what the data plane held: it starts from what connect found. */
+  reset(namespaces: Iterable<Namespace>, held: readonly HeldObject[]): void {
+    this.#held = new Map();
+    for (const { object, handle } of held) {
+      if (object.kind === 'pathset' && handle !== undefined) this.#held.set(handle, pathsText(object.paths));
+    }
+    for (const ns of namespaces) {
+      for (const p of ns.pathsets.all()) p.handle = 0;
+      for (const routes of [ns.routes4, ns.routes6]) {
+        const t = routes.prefixes;
+        t.forEach((record) => {
+          t.actual[record] = 0;
+          t.setFailed(record, false);
+          t.markDirty(record);
+        });
+      }
+    }
+  }
+
+  /** Reads a table of the data plane into the prefix records' actual column. */
+  async readBack(routes: Routes, table: number, handle: number): Promise<void> {
+    const t = routes.prefixes;
+    await this.#dataplane.dumpRoutes(handle, routes.family, (batch) => {
+      const w = batch.words;
+      for (let i = 0; i < batch.count; i++) {
+        const at = i * ROUTE_WORDS;
+        const plen = (w[at + 2] as number) & 0xff;
+        const record =
+          routes.family === 4
+            ? t.findOrAdd(table, plen, w[at + 3] as number)
+            : t.findOrAdd(table, plen, w[at + 3] as number, w[at + 4], w[at + 5], w[at + 6]);
+        t.actual[record] = w[at + 1] as number;
+        t.markDirty(record);
+      }
+    });
+  }
+
+  /**
+   * Gives path sets the handles under which the data plane already holds their routes, so that a
+   * restart with nothing changed sends nothing.
+   */
+  claim(ns: Namespace): void {
+    for (const routes of [ns.routes4, ns.routes6]) {
+      const t = routes.prefixes;
+      t.forEach((record) => {
+        const handle = t.actual[record] as number;
+        if (handle < FIRST_HANDLE) return;
+        const text = this.#held.get(handle);
+        if (text === undefined) return;
+        const p = this.desired(ns, routes, record);
+        if (typeof p === 'number' || p.handle !== 0) return;
+        const object = this.#object(ns, p);
+        if (pathsText(object.paths) !== text) return;
+        this.#held.delete(handle);
+        p.handle = handle;
+        this.#delta.hold(object, handle);
+        this.#delta.want('pathset', object.id, object);
+      });
+    }
+  }
+
+  /** Path sets in the data plane that nobody claimed: ours from before, to be removed. */
+  unclaimed(): number[] {
+    return [...this.#held.keys()];
+  }
+  forgetUnclaimed(handle: number): void {
+    this.#held.delete(handle);
+  }
+
+  /** Derives the namespace's changed path sets again; where the sort of answer changes, their users too. */
+  reviewPathSets(ns: Namespace): void {
+    if (ns.dirtyPathsets.size === 0) return;
+    const moved = new Set<number>();
+    for (const p of ns.dirtyPathsets) {
+      if (p.refs === 0) continue;
+      const before = p.resolved;
+      const { target } = derivePathSet(ns, this.#pairs, p);
+      p.resolved = target;
+      if (before === -1) continue; // nobody looked at it yet
+      const object = this.#object(ns, p);
+      // where a change of legs does not reach the routes by itself, they are sent again
+      if (before !== target || (target === RESOLVED_PATHS && !this.#dataplane.sharedPathSets)) moved.add(p.id);
+      if (p.handle !== 0) this.#delta.want('pathset', object.id, target === RESOLVED_PATHS ? object : undefined);
+    }
+    ns.dirtyPathsets.clear();
+    if (moved.size === 0) return;
+    ns.routes4.markUsersDirty(moved);
+    ns.routes6.markUsersDirty(moved);
+  }
+
+  /** Takes the answer to a path set operation into the set. */
+  settled(ns: Namespace, id: string): void {
+    const p = ns.pathsets.get(Number(id.slice(id.lastIndexOf('#') + 1)));
+    if (p !== undefined) p.handle = this.#delta.row('pathset', id)?.handle ?? 0;
+  }
+
+  /** Gives missing path sets to the data plane. */
+  async #provide(ns: Namespace, missing: ReadonlySet<PathSet>, now: number): Promise<void> {
+    const operations = [];
+    for (const p of missing) {
+      const object = this.#object(ns, p);
+      const row = this.#delta.row('pathset', object.id);
+      if (row?.failure !== undefined && row.failure.retryAt > now) continue;
+      this.#delta.want('pathset', object.id, object);
+      operations.push({ op: 'set' as const, object, handle: 0 });
+    }
+    if (operations.length === 0) return;
+    const results = await this.#dataplane.apply(operations);
+    operations.forEach((operation, i) => {
+      const result = results[i];
+      if (result === undefined) return;
+      this.#delta.settle(operation, result, now);
+      this.settled(ns, operation.object.id);
+    });
+  }
+
+  #refused(ns: Namespace, p: PathSet): boolean {
+    return this.#delta.row('pathset', `${ns.name}#${p.id}`)?.failure !== undefined;
+  }
+
+  /** Sends up to `BATCH` dirty prefixes of one table set; returns how many it looked at. */
+  async step(ns: Namespace, routes: Routes, now: number): Promise<number> {
+    const t = routes.prefixes;
+    if (t.dirtyCount === 0) return 0;
+    const records = this.#records;
+    let taken = 0;
+    const missing = new Set<PathSet>();
+    while (taken < BATCH) {
+      const record = t.takeDirty();
+      if (record === 0) break;
+      records[taken++] = record;
+      const desired = this.desired(ns, routes, record);
+      if (typeof desired !== 'number' && desired.handle === 0) missing.add(desired);
+    }
+    if (missing.size > 0) await this.#provide(ns, missing, now);
+
+    const batch = this.#batches[routes.family];
+    const w = batch.words;
+    let n = 0;
+    let lastTable = -1;
+    let lastHandle = 0;
+    for (let i = 0; i < taken; i++) {
+      const record = records[i] as number;
+      const desired = this.desired(ns, routes, record);
+      const target = typeof desired === 'number' ? desired : desired.handle === 0 ? NOT_YET : desired.handle;
+      if (target === t.actual[record]) {
+        t.setFailed(record, false);
+        t.release(record);
+        continue;
+      }
+      const table = t.table[record] as number;
+      if (table !== lastTable) {
+        lastTable = table;
+        lastHandle = this.#delta.row('table', tableKey(ns.name, routes.family, table))?.handle ?? 0;
+      }
+      if (target === NOT_YET && typeof desired !== 'number' && !this.#refused(ns, desired)) {
+        t.markDirty(record); // changed while the path sets were on their way
+        continue;
+      }
+      if (target === NOT_YET || lastHandle === 0) {
+        t.setFailed(record, true);
+        continue;
+      }
+      const at = n * ROUTE_WORDS;
+      w[at] = lastHandle;
+      w[at + 1] = target;
+      w[at + 2] = t.plen[record] as number;
+      const a = record * t.words;
+      w[at + 3] = t.addr[a] as number;
+      if (t.words === 4) {
+        w[at + 4] = t.addr[a + 1] as number;
+        w[at + 5] = t.addr[a + 2] as number;
+        w[at + 6] = t.addr[a + 3] as number;
+      }
+      records[n++] = record;
+    }
+    if (n === 0) return taken;
+    batch.count = n;
+    const answer = this.#dataplane.applyRoutes(batch);
+    if (typeof answer !== 'number') await answer;
+    for (let i = 0; i < n; i++) {
+      const record = records[i] as number;
+      const ok = batch.results[i] === 0;
+      if (ok) t.actual[record] = w[i * ROUTE_WORDS + 1] as number;
+      else this.stats.failed++;
+      t.setFailed(record, !ok);
+      t.release(record);
+    }
+    this.stats.routes += n;
+    return taken;
+  }
+
+  /** Takes back path sets that no route can use any more. */
+  collect(ns: Namespace): void {
+    if (ns.routes4.prefixes.dirtyCount > 0 || ns.routes6.prefixes.dirtyCount > 0) return;
+    for (const p of [...ns.pathsets.unused()]) {
+      const id = `${ns.name}#${p.id}`;
+      if (p.handle !== 0) this.#delta.want('pathset', id, undefined);
+      if (this.#delta.row('pathset', id) === undefined) ns.pathsets.forget(p);
+    }
+  }
+
+  /** Puts refused prefixes back into the queue. */
+  retry(ns: Namespace): void {
+    for (const { prefixes: t } of [ns.routes4, ns.routes6]) {
+      if (t.failedCount === 0) continue;
+      t.forEach((record) => {
+        if (t.isFailed(record)) t.markDirty(record);
+      });
+    }
+  }
+}

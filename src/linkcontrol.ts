@@ -1,0 +1,94 @@
+// Writes to kernel links for a driver: requests on one socket per namespace, and the mirror's view of the result.
+
+import type { LinkChange, LinkControl, LinkFacts } from './lcp/dataplane.ts';
+import type { Namespace } from './lcp/namespace.ts';
+import { setLink, useNeighbour } from './netlink/change.ts';
+import { netnsPath } from './netlink/netns.ts';
+import { RtnlError, RtnlRequester } from './netlink/request.ts';
+import { NetlinkSocket } from './netlink/socket.ts';
+import { IFF_LOWER_UP, IFF_PROMISC, IFF_UP } from './netlink/uapi.ts';
+
+/** How long the mirror may take to show what the kernel has acknowledged. */
+const SEEN_TIMEOUT_MS = 1000;
+/** Queue of an acknowledgement socket in bytes: it carries answers only. */
+const ACK_BUFFER = 1 << 20;
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+export class KernelLinks implements LinkControl {
+  readonly #namespaces: ReadonlyMap<string, Namespace>;
+  readonly #requesters = new Map<string, { identity: string; requester: RtnlRequester }>();
+
+  constructor(namespaces: ReadonlyMap<string, Namespace>) {
+    this.#namespaces = namespaces;
+  }
+
+  netnsPath(netns: string): string {
+    return netns === '' ? '/proc/self/ns/net' : netnsPath(netns);
+  }
+
+  /** A socket belongs to the namespace that was there when it was opened, so a new identity needs a new one. */
+  #requester(netns: string): RtnlRequester {
+    const identity = this.#namespaces.get(netns)?.identity ?? '';
+    const open = this.#requesters.get(netns);
+    if (open !== undefined && open.identity === identity) return open.requester;
+    open?.requester.close();
+    const path = netns === '' ? undefined : this.netnsPath(netns);
+    const requester = new RtnlRequester(new NetlinkSocket({ netns: path, receiveBuffer: ACK_BUFFER }));
+    this.#requesters.set(netns, { identity, requester });
+    return requester;
+  }
+
+  get(netns: string, ifindex: number): LinkFacts | undefined {
+    const link = this.#namespaces.get(netns)?.links.get(ifindex);
+    if (link === undefined) return undefined;
+    return {
+      name: link.name,
+      up: (link.flags & IFF_UP) !== 0,
+      carrier: (link.flags & IFF_LOWER_UP) !== 0,
+      mtu: link.mtu,
+      mac: link.mac ?? '',
+      promisc: (link.flags & IFF_PROMISC) !== 0,
+    };
+  }
+
+  async set(netns: string, ifindex: number, change: LinkChange): Promise<void> {
+    await setLink(this.#requester(netns), ifindex, change);
+    const deadline = Date.now() + SEEN_TIMEOUT_MS;
+    while (!this.#shows(netns, ifindex, change) && Date.now() < deadline) await sleep(1);
+  }
+
+  #shows(netns: string, ifindex: number, change: LinkChange): boolean {
+    const now = this.get(netns, ifindex);
+    if (now === undefined) return false;
+    // a device that is down shows no carrier whatever it was told
+    const carrier = change.carrier === undefined || !now.up || now.carrier === change.carrier;
+    return (
+      carrier &&
+      (change.up === undefined || now.up === change.up) &&
+      (change.mtu === undefined || now.mtu === change.mtu) &&
+      (change.mac === undefined || now.mac === change.mac) &&
+      (change.promisc === undefined || now.promisc === change.promisc)
+    );
+  }
+
+  /** Asks the kernel to resolve a neighbour; what it finds comes back as a notice. */
+  async solicit(netns: string, ifindex: number, address: string): Promise<void> {
+    try {
+      await useNeighbour(this.#requester(netns), ifindex, address);
+    } catch (error) {
+      // the interface may be down or gone by now: then nobody waits for the neighbour either
+      if (!(error instanceof RtnlError)) throw error;
+    }
+  }
+
+  /** Lets go of a namespace, so that it can end. */
+  release(netns: string): void {
+    this.#requesters.get(netns)?.requester.close();
+    this.#requesters.delete(netns);
+  }
+
+  close(): void {
+    for (const netns of [...this.#requesters.keys()]) this.release(netns);
+  }
+}

@@ -1,0 +1,308 @@
+// Format: any rtnetlink message as one line of text, in the manner of `ip monitor`.
+//
+// Invariants: for people and logs only, never parsed; one line whatever the message holds: control characters of names
+// are escaped. What is not known is shown as its number. Interfaces are `if7` unless a name is given.
+
+import { AF_INET, AF_INET6 } from '../lib/ip.ts';
+import type { Address } from './address.ts';
+import { decodeAddress, LIFETIME_FOREVER } from './address.ts';
+import { wireOf } from './attr.ts';
+import type { Link } from './link.ts';
+import { decodeLink } from './link.ts';
+import { batchOf, walkMessages } from './message.ts';
+import type { Neighbour } from './neighbour.ts';
+import { decodeNeighbour } from './neighbour.ts';
+import type { Netconf } from './netconf.ts';
+import { decodeNetconf } from './netconf.ts';
+import type { Nexthop } from './nexthop.ts';
+import { decodeNexthop } from './nexthop.ts';
+import { decodeRoute, RouteMessage } from './route.ts';
+import type { Route, RouteLeg } from './routeobject.ts';
+import { routeToObject } from './routeobject.ts';
+import * as k from './uapi.ts';
+
+export type Decoded = Link | Address | Neighbour | Nexthop | Netconf | Route;
+/** Name of an interface, or undefined when it is not known. */
+export type NameOf = (ifindex: number) => string | undefined;
+
+type Table = Readonly<Record<number, string>>;
+
+const PROTOCOL: Table = {
+  0: 'unspec',
+  1: 'redirect',
+  2: 'kernel',
+  3: 'boot',
+  4: 'static',
+  9: 'ra',
+  11: 'zebra',
+  12: 'bird',
+  16: 'dhcp',
+  186: 'bgp',
+  187: 'isis',
+  188: 'ospf',
+  189: 'rip',
+};
+const SCOPE: Table = { 0: 'global', 200: 'site', 253: 'link', 254: 'host', 255: 'nowhere' };
+const ROUTE_TYPE: Table = {
+  [k.RTN_UNSPEC]: 'none',
+  [k.RTN_UNICAST]: 'unicast',
+  [k.RTN_LOCAL]: 'local',
+  [k.RTN_BROADCAST]: 'broadcast',
+  [k.RTN_ANYCAST]: 'anycast',
+  [k.RTN_MULTICAST]: 'multicast',
+  [k.RTN_BLACKHOLE]: 'blackhole',
+  [k.RTN_UNREACHABLE]: 'unreachable',
+  [k.RTN_PROHIBIT]: 'prohibit',
+  [k.RTN_THROW]: 'throw',
+  [k.RTN_NAT]: 'nat',
+  [k.RTN_XRESOLVE]: 'xresolve',
+};
+const TABLE: Table = { [k.RT_TABLE_DEFAULT]: 'default', [k.RT_TABLE_MAIN]: 'main', [k.RT_TABLE_LOCAL]: 'local' };
+const FAMILY: Table = { [AF_INET]: 'inet', [AF_INET6]: 'inet6', [k.AF_BRIDGE]: 'bridge', [k.AF_MPLS]: 'mpls' };
+const OPERSTATE = ['UNKNOWN', 'NOTPRESENT', 'DOWN', 'LOWERLAYERDOWN', 'TESTING', 'DORMANT', 'UP'] as const;
+
+const LINK_FLAGS: Table = {
+  [k.IFF_LOOPBACK]: 'LOOPBACK',
+  [k.IFF_BROADCAST]: 'BROADCAST',
+  [k.IFF_POINTOPOINT]: 'POINTOPOINT',
+  [k.IFF_MULTICAST]: 'MULTICAST',
+  [k.IFF_NOARP]: 'NOARP',
+  [k.IFF_ALLMULTI]: 'ALLMULTI',
+  [k.IFF_PROMISC]: 'PROMISC',
+  [k.IFF_MASTER]: 'MASTER',
+  [k.IFF_SLAVE]: 'SLAVE',
+  [k.IFF_DORMANT]: 'DORMANT',
+  [k.IFF_UP]: 'UP',
+  [k.IFF_RUNNING]: 'RUNNING',
+  [k.IFF_LOWER_UP]: 'LOWER_UP',
+};
+const ADDRESS_FLAGS: Table = {
+  [k.IFA_F_SECONDARY]: 'secondary',
+  [k.IFA_F_NODAD]: 'nodad',
+  [k.IFA_F_OPTIMISTIC]: 'optimistic',
+  [k.IFA_F_DADFAILED]: 'dadfailed',
+  [k.IFA_F_DEPRECATED]: 'deprecated',
+  [k.IFA_F_TENTATIVE]: 'tentative',
+  [k.IFA_F_MANAGETEMPADDR]: 'mngtmpaddr',
+  [k.IFA_F_NOPREFIXROUTE]: 'noprefixroute',
+};
+const NEIGHBOUR_STATES: Table = {
+  [k.NUD_INCOMPLETE]: 'INCOMPLETE',
+  [k.NUD_REACHABLE]: 'REACHABLE',
+  [k.NUD_STALE]: 'STALE',
+  [k.NUD_DELAY]: 'DELAY',
+  [k.NUD_PROBE]: 'PROBE',
+  [k.NUD_FAILED]: 'FAILED',
+  [k.NUD_NOARP]: 'NOARP',
+  [k.NUD_PERMANENT]: 'PERMANENT',
+};
+const NEIGHBOUR_FLAGS: Table = {
+  [k.NTF_USE]: 'use',
+  [k.NTF_PROXY]: 'proxy',
+  [k.NTF_EXT_LEARNED]: 'extern_learn',
+  [k.NTF_OFFLOADED]: 'offload',
+  [k.NTF_ROUTER]: 'router',
+};
+const LEG_FLAGS: Table = {
+  [k.RTNH_F_DEAD]: 'dead',
+  [k.RTNH_F_PERVASIVE]: 'pervasive',
+  [k.RTNH_F_ONLINK]: 'onlink',
+  [k.RTNH_F_OFFLOAD]: 'offload',
+  [k.RTNH_F_LINKDOWN]: 'linkdown',
+  [k.RTNH_F_UNRESOLVED]: 'unresolved',
+  [k.RTNH_F_TRAP]: 'trap',
+};
+
+function nameOr(table: Table, value: number): string {
+  return table[value] ?? String(value);
+}
+
+function bits(table: Table, value: number): string[] {
+  return Object.keys(table)
+    .filter((bit) => (value & Number(bit)) !== 0)
+    .map((bit) => table[Number(bit)] as string);
+}
+
+/** Keeps hostile names on one line. */
+function plain(text: string): string {
+  return text.replace(/[^\x21-\x7e]/gu, (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`);
+}
+
+function dev(nameOf: NameOf, ifindex: number): string {
+  const name = nameOf(ifindex);
+  return name === undefined ? `if${ifindex}` : plain(name);
+}
+
+/** Leaves out what is absent. */
+function line(...parts: (string | undefined | false)[]): string {
+  return parts.filter((part) => part !== undefined && part !== false && part !== '').join(' ');
+}
+
+function formatLink(l: Link, nameOf: NameOf): string {
+  const lower = l.link === undefined ? '' : l.linkNetnsid === undefined ? dev(nameOf, l.link) : `if${l.link}`;
+  return line(
+    `${l.ifindex}: ${plain(l.name)}${lower === '' ? '' : `@${lower}`}:`,
+    l.family !== k.AF_UNSPEC && nameOr(FAMILY, l.family),
+    `<${bits(LINK_FLAGS, l.flags).join(',')}>`,
+    `mtu ${l.mtu} state ${OPERSTATE[l.operstate] ?? l.operstate}`,
+    l.carrier === false && 'no-carrier',
+    l.master !== undefined && `master ${dev(nameOf, l.master)}`,
+    l.mac !== undefined && `address ${l.mac}`,
+    l.linkNetnsid !== undefined && `link-netnsid ${l.linkNetnsid}`,
+    l.kind !== undefined && `kind ${plain(l.kind)}`,
+    l.info !== undefined && plain(JSON.stringify(Object.values(l.info)[0])),
+    l.alias !== undefined && `alias ${plain(l.alias)}`,
+    ...l.altnames.map((name) => `altname ${plain(name)}`),
+    l.newNetnsid !== undefined && `new-netnsid ${l.newNetnsid}`,
+    l.newIfindex !== undefined && `new-ifindex ${l.newIfindex}`,
+  );
+}
+
+function lifetime(seconds: number): string {
+  return seconds === LIFETIME_FOREVER ? 'forever' : `${seconds}sec`;
+}
+
+function formatAddress(a: Address, nameOf: NameOf): string {
+  const local = a.address === a.local ? a.local : `${a.local} peer ${a.address}`;
+  return line(
+    `${dev(nameOf, a.ifindex)} ${nameOr(FAMILY, a.family)} ${local}/${a.prefixlen}`,
+    a.broadcast !== undefined && `brd ${a.broadcast}`,
+    `scope ${nameOr(SCOPE, a.scope)}`,
+    ...bits(ADDRESS_FLAGS, a.flags),
+    a.label !== undefined && plain(a.label),
+    `valid_lft ${lifetime(a.validLft)} preferred_lft ${lifetime(a.preferredLft)}`,
+  );
+}
+
+function formatNeighbour(n: Neighbour, nameOf: NameOf): string {
+  return line(
+    n.dst === '' ? nameOr(FAMILY, n.family) : n.dst,
+    `dev ${dev(nameOf, n.ifindex)}`,
+    n.lladdr !== undefined && `lladdr ${n.lladdr}`,
+    n.vlan !== undefined && `vlan ${n.vlan}`,
+    n.master !== undefined && `master ${dev(nameOf, n.master)}`,
+    ...bits(NEIGHBOUR_FLAGS, n.flags),
+    n.state === k.NUD_NONE ? 'NONE' : bits(NEIGHBOUR_STATES, n.state).join(','),
+  );
+}
+
+function formatNexthop(n: Nexthop, nameOf: NameOf): string {
+  return line(
+    `id ${n.id}`,
+    n.group !== undefined && `group ${n.group.map((m) => `${m.id},${m.weight}`).join('/')}`,
+    n.groupType === k.NEXTHOP_GRP_TYPE_RES && 'type resilient',
+    n.resilient !== undefined && `buckets ${n.resilient.buckets}`,
+    n.blackhole && 'blackhole',
+    n.gateway !== undefined && `via ${n.gateway}`,
+    n.oif !== undefined && `dev ${dev(nameOf, n.oif)}`,
+    n.fdb && 'fdb',
+    `proto ${nameOr(PROTOCOL, n.protocol)}`,
+    ...bits(LEG_FLAGS, n.flags),
+  );
+}
+
+function formatNetconf(n: Netconf, nameOf: NameOf): string {
+  const where =
+    n.ifindex === k.NETCONFA_IFINDEX_ALL ? 'all' : n.ifindex === k.NETCONFA_IFINDEX_DEFAULT ? 'default' : '';
+  const flag = (name: string, value: boolean | undefined) => value !== undefined && `${name} ${value ? 'on' : 'off'}`;
+  return line(
+    nameOr(FAMILY, n.family),
+    where === '' ? `dev ${dev(nameOf, n.ifindex)}` : where,
+    flag('forwarding', n.forwarding),
+    flag('ignore_routes_with_linkdown', n.ignoreRoutesWithLinkdown),
+    n.rpFilter !== undefined && `rp_filter ${n.rpFilter}`,
+  );
+}
+
+function formatLeg(leg: RouteLeg, nameOf: NameOf): string {
+  return line(
+    leg.gateway !== undefined && `via ${leg.gateway}`,
+    leg.oif !== undefined && `dev ${dev(nameOf, leg.oif)}`,
+    ...bits(LEG_FLAGS, leg.flags),
+  );
+}
+
+function formatRoute(r: Route, nameOf: NameOf): string {
+  const single = r.multipath ? undefined : r.legs[0];
+  return line(
+    r.type !== k.RTN_UNICAST && nameOr(ROUTE_TYPE, r.type),
+    r.dst,
+    r.src !== undefined && `from ${r.src}`,
+    r.tos !== 0 && `tos 0x${r.tos.toString(16)}`,
+    r.nhId !== undefined && `nhid ${r.nhId}`,
+    single !== undefined && formatLeg(single, nameOf),
+    `table ${nameOr(TABLE, r.table)} proto ${nameOr(PROTOCOL, r.protocol)}`,
+    r.scope !== k.RT_SCOPE_UNIVERSE && `scope ${nameOr(SCOPE, r.scope)}`,
+    r.prefsrc !== undefined && `src ${r.prefsrc}`,
+    r.priority !== 0 && `metric ${r.priority}`,
+    r.mtu !== undefined && `mtu ${r.mtu}`,
+    r.expires !== undefined && `expires ${Math.round(r.expires / k.USER_HZ)}sec`,
+    (r.flags & k.RTM_F_CLONED) !== 0 && 'cache',
+    ...(r.multipath ? r.legs.map((leg) => `nexthop ${formatLeg(leg, nameOf)} weight ${leg.weight}`) : []),
+  );
+}
+
+const noNames: NameOf = () => undefined;
+
+/** A decoded message as one line. `flags` are the NLM_F_* of its header. */
+export function formatMessage(type: number, flags: number, decoded: Decoded, nameOf: NameOf = noNames): string {
+  const verb = line(
+    (type - k.RTM_BASE) % 4 === 1 && 'Deleted',
+    (flags & k.NLM_F_REPLACE) !== 0 && 'Replaced',
+    (flags & k.NLM_F_APPEND) !== 0 && 'Appended',
+  );
+  switch (type & ~3) {
+    case k.RTM_NEWLINK:
+      return line('[LINK]', verb, formatLink(decoded as Link, nameOf));
+    case k.RTM_NEWADDR:
+      return line('[ADDR]', verb, formatAddress(decoded as Address, nameOf));
+    case k.RTM_NEWROUTE:
+      return line('[ROUTE]', verb, formatRoute(decoded as Route, nameOf));
+    case k.RTM_NEWNEIGH:
+      return line('[NEIGH]', verb, formatNeighbour(decoded as Neighbour, nameOf));
+    case k.RTM_NEWNEXTHOP:
+      return line('[NEXTHOP]', verb, formatNexthop(decoded as Nexthop, nameOf));
+    case k.RTM_NEWNETCONF:
+      return line('[NETCONF]', verb, formatNetconf(decoded as Netconf, nameOf));
+    default:
+      return line(`[${type}]`, verb);
+  }
+}
+
+const scratch = new RouteMessage();
+
+function decodeAny(type: number, bytes: Uint8Array): Decoded | undefined {
+  const wire = wireOf(bytes);
+  switch (type & ~3) {
+    case k.RTM_NEWLINK:
+      return decodeLink(wire, 0);
+    case k.RTM_NEWADDR:
+      return decodeAddress(wire, 0);
+    case k.RTM_NEWROUTE: {
+      if (!decodeRoute(wire, 0, scratch)) return undefined;
+      return scratch.family === AF_INET || scratch.family === AF_INET6 ? routeToObject(scratch) : undefined;
+    }
+    case k.RTM_NEWNEIGH:
+      return decodeNeighbour(wire, 0);
+    case k.RTM_NEWNEXTHOP:
+      return decodeNexthop(wire, 0);
+    case k.RTM_NEWNETCONF:
+      return decodeNetconf(wire, 0);
+    default:
+      return undefined;
+  }
+}
+
+/** Every message in the bytes as a line; unknown and malformed ones with their type and length. Never throws. */
+export function formatRaw(bytes: Uint8Array, nameOf: NameOf = noNames): string[] {
+  const batch = batchOf(bytes);
+  const lines: string[] = [];
+  walkMessages(batch, (type, flags, offset, length) => {
+    const decoded = type < k.RTM_BASE ? undefined : decodeAny(type, batch.bytes.slice(offset, offset + length));
+    if (decoded !== undefined) lines.push(formatMessage(type, flags, decoded, nameOf));
+    else lines.push(`[${type}] flags 0x${flags.toString(16)} length ${length}: not decoded`);
+    return true;
+  });
+  if (batch.malformed.total > 0) lines.push(`${batch.malformed.total} malformed`);
+  return lines;
+}

@@ -1,0 +1,154 @@
+// The methods of the control protocol: what each takes, checked, and how it asks the View.
+//
+// Invariants: parameters are strict, bounded and checked before the View sees them. Three kinds: `once` has one
+// answer; `rows` is walked at the speed of its reader; `push` sends when something happens, until it is stopped.
+
+import { z } from 'zod';
+import { LcpError } from '../lib/errors.ts';
+import { parsePrefix } from '../lib/ip.ts';
+import type { MethodName } from './protocol.ts';
+import type { MaybePromise, View } from './view.ts';
+
+export type RowSource = Iterable<unknown> | AsyncIterable<unknown>;
+
+export type Job =
+  | { readonly kind: 'once'; readonly run: (signal: AbortSignal) => MaybePromise<unknown> }
+  | { readonly kind: 'rows'; readonly run: () => MaybePromise<RowSource> }
+  | {
+      readonly kind: 'push';
+      /** Resolves when there is nothing more to come, or when `signal` aborts. */
+      readonly run: (emit: (event: unknown) => void, signal: AbortSignal) => Promise<void>;
+    };
+
+const MAX_ADDRESSES = 50_000;
+const DAY_MS = 86_400_000;
+const CONFIG_BYTES = 2 ** 20;
+
+const none = z.strictObject({});
+const netns = z.string().max(255);
+const table = z.int().min(0).max(0xffff_ffff);
+const timeoutMs = z.int().min(0).max(DAY_MS);
+
+const routeFilter = z.strictObject({
+  netns: netns.optional(),
+  table: table.optional(),
+  family: z.enum(['inet', 'inet6']).optional(),
+  prefix: z
+    .string()
+    .max(64)
+    .refine((text) => parsePrefix(text) !== undefined, 'not a prefix')
+    .optional(),
+  limit: z.int().min(1).optional(),
+});
+
+const lookupRequest = z.strictObject({
+  // Texts that are no address are answered one by one, so only their size is checked.
+  addresses: z.array(z.string().max(256)).max(MAX_ADDRESSES),
+  table: table.optional(),
+  netns: netns.optional(),
+});
+
+const traceRequest = z.strictObject({
+  count: z.int().min(1).optional(),
+  all: z.boolean().optional(),
+  timeoutMs: timeoutMs.optional(),
+});
+
+/** Takes the members that are undefined away: absent is absent. */
+function present<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as never;
+}
+
+function checked<T>(schema: z.ZodType<T>, method: string, params: unknown): T {
+  const parsed = schema.safeParse(params ?? {});
+  if (parsed.success) return parsed.data;
+  const first = parsed.error.issues[0];
+  const where = first === undefined || first.path.length === 0 ? '' : `${first.path.map(String).join('.')}: `;
+  throw new LcpError('CONTROL_BAD_PARAMS', { op: method, message: `${where}${first?.message ?? 'not valid'}` });
+}
+
+type Factory = (view: View, method: string, params: unknown) => Job;
+
+function rows(list: (view: View) => MaybePromise<RowSource>): Factory {
+  return (view, method, params) => {
+    checked(none, method, params);
+    return { kind: 'rows', run: () => list(view) };
+  };
+}
+
+function once<T>(
+  schema: z.ZodType<T>,
+  ask: (view: View, params: T, signal: AbortSignal) => MaybePromise<unknown>,
+): Factory {
+  return (view, method, params) => {
+    const valid = checked(schema, method, params);
+    return { kind: 'once', run: (signal) => ask(view, valid, signal) };
+  };
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+const factories: Record<MethodName, Factory> = {
+  status: once(none, (view) => view.status()),
+  pairs: rows((view) => view.pairs()),
+  links: rows((view) => view.links()),
+  addresses: rows((view) => view.addresses()),
+  neighbours: rows((view) => view.neighbours()),
+  nexthops: rows((view) => view.nexthops()),
+  adjacencies: rows((view) => view.adjacencies()),
+  interfaces: rows((view) => view.interfaces()),
+  punts: rows((view) => view.punts()),
+  routes: (view, method, params) => {
+    const filter = present(checked(routeFilter, method, params));
+    return { kind: 'rows', run: () => view.routes(filter) };
+  },
+  counters: (view, method, params) => {
+    const request = present(checked(z.strictObject({ all: z.boolean().optional() }), method, params));
+    return { kind: 'rows', run: () => view.counters(request) };
+  },
+  lookup: (view, method, params) => {
+    const request = present(checked(lookupRequest, method, params));
+    return { kind: 'rows', run: () => view.lookup(request) };
+  },
+  diff: once(none, (view) => view.diff()),
+  waitSynced: once(z.strictObject({ timeoutMs }), (view, params, signal) => view.waitSynced(params, signal)),
+  watch: (view, method, params) => {
+    checked(none, method, params);
+    return {
+      kind: 'push',
+      run: async (emit, signal) => {
+        const stop = view.watch(emit);
+        await untilAborted(signal);
+        stop();
+      },
+    };
+  },
+  trace: (view, method, params) => {
+    const request = present(checked(traceRequest, method, params));
+    return { kind: 'push', run: (emit, signal) => view.trace(request, emit, signal) };
+  },
+  resync: once(z.strictObject({ netns: netns.optional() }), (view, params) => view.resync(present(params))),
+  plan: once(z.strictObject({ configText: z.string().max(CONFIG_BYTES) }), (view, params) => view.plan(params)),
+  reload: once(none, (view) => view.reload()),
+};
+
+/** Names of all methods. */
+export const methodNames: readonly string[] = Object.keys(factories);
+
+/**
+ * What to do for a request.
+ *
+ * @throws LcpError CONTROL_UNKNOWN_METHOD, CONTROL_BAD_PARAMS
+ */
+export function jobOf(view: View, method: string, params: unknown): Job {
+  if (!Object.hasOwn(factories, method)) {
+    const name = JSON.stringify(method.slice(0, 64));
+    throw new LcpError('CONTROL_UNKNOWN_METHOD', { op: 'call', key: name });
+  }
+  return factories[method as MethodName](view, method, params);
+}

@@ -1,0 +1,100 @@
+// The control protocol: newline-delimited JSON over a unix stream socket. Types only, plus its limits.
+//
+//   client  {"id": 1, "method": "lookup", "params": {"addresses": ["192.0.2.1"]}}
+//   lcpd    {"id": 1, "event": {…}}      none, one or many: rows of a list, or what is watched
+//   lcpd    {"id": 1, "result": {…}}     or  {"id": 1, "error": {"code": "…", "message": "…", "hint": "…"}}
+//   client  {"id": 1, "method": "cancel"}      ends request 1, which then answers
+//
+// Invariants: each request ends with exactly one result or error; requests of one client run side by side, so
+// answers may overtake each other. An answer to something that had no readable id has the id null. Object members
+// that a reader does not know are to be ignored. A client that has ended its writing side still gets its answers,
+// but `watch` and `trace` end then.
+
+import type {
+  AddressRow,
+  AdjacencyRow,
+  CounterRow,
+  DiffResult,
+  InterfaceRow,
+  LinkRow,
+  LookupRequest,
+  LookupRow,
+  NeighbourRow,
+  NexthopRow,
+  PairRow,
+  PlanResult,
+  PuntRow,
+  ResyncResult,
+  RouteFilter,
+  RouteRow,
+  StatusRow,
+  TracePacket,
+  TraceRequest,
+  WaitSyncedResult,
+  WatchEvent,
+} from './view.ts';
+
+/** Longest request line, bytes. A longer one is answered with an error and ends the connection. */
+export const maxRequestBytes = 2 ** 20;
+
+export type RequestId = number | string;
+
+export interface Request {
+  id: RequestId;
+  method: string;
+  params?: unknown;
+}
+
+export interface ErrorReply {
+  /** A code of lib/errors.ts. */
+  code: string;
+  message: string;
+  hint?: string;
+}
+
+export type Reply =
+  | { id: RequestId; event: unknown }
+  | { id: RequestId; result: unknown }
+  | { id: RequestId | null; error: ErrorReply };
+
+/** Result of a method whose rows came as events. */
+export interface StreamEnd {
+  /** Events sent. */
+  rows: number;
+  /** Ended by `cancel`, or because the client stopped writing. */
+  cancelled?: boolean;
+}
+
+interface Method<P, E, R> {
+  params: P;
+  event: E;
+  result: R;
+}
+type Unary<P, R> = Method<P, never, R>;
+type Rows<P, E> = Method<P, E, StreamEnd>;
+type None = Record<string, never>;
+
+/** Every method with its parameters, its events and its result. */
+export interface Methods {
+  status: Unary<None, StatusRow>;
+  pairs: Rows<None, PairRow>;
+  links: Rows<None, LinkRow>;
+  addresses: Rows<None, AddressRow>;
+  neighbours: Rows<None, NeighbourRow>;
+  nexthops: Rows<None, NexthopRow>;
+  routes: Rows<RouteFilter, RouteRow>;
+  adjacencies: Rows<None, AdjacencyRow>;
+  interfaces: Rows<None, InterfaceRow>;
+  counters: Rows<{ all?: boolean }, CounterRow>;
+  punts: Rows<None, PuntRow>;
+  lookup: Rows<LookupRequest, LookupRow>;
+  diff: Unary<None, DiffResult>;
+  waitSynced: Unary<{ timeoutMs: number }, WaitSyncedResult>;
+  watch: Rows<None, WatchEvent>;
+  trace: Rows<TraceRequest, TracePacket>;
+  resync: Unary<{ netns?: string }, ResyncResult>;
+  plan: Unary<{ configText: string }, PlanResult>;
+  reload: Unary<None, PlanResult>;
+}
+
+export type MethodName = keyof Methods;
