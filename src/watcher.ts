@@ -139,6 +139,10 @@ export class NamespaceWatcher implements NamespaceSource {
   }
 
   #scheduleDoubts(): void {
+    if (this.#options.linksOnly) {
+      this.ns.doubts.clear(); // what hangs on the links there is no concern of ours
+      return;
+    }
     this.#doubtTimer ??= setTimeout(() => {
       this.#doubtTimer = undefined;
       const doubts = [...this.ns.doubts.values()];

@@ -124,7 +124,7 @@ export const specialOf = (info: number): number => SPECIAL_OF[routeTypeOf(info)]
 export const deriveNeighbour = (ns: Namespace, pairs: Pairs, key: string): Neighbour | undefined => {
   const n = ns.neighbours.get(key);
   if (n === undefined || (n.state & NUD_VALID) === 0 || n.lladdr === undefined) return undefined;
-  if ((n.flags & k.NTF_PROXY) !== 0 || n.type === k.RTN_MULTICAST || n.type === k.RTN_BROADCAST) return undefined;
+  if ((n.flags & k.NTF_PROXY) !== 0 || n.type !== k.RTN_UNICAST) return undefined;
   const phy = pairs.phy(ns.name, n.ifindex);
   if (phy === '' || !/^..(:..){5}$/.test(n.lladdr)) return undefined;
   if (!isUp(ns, n.ifindex)) return undefined;

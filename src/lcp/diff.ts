@@ -3,6 +3,8 @@
 // The only place that does not believe the state it keeps. Differences that exist because something is
 // on its way go away by themselves, so a comparison that finds some is repeated a few times.
 
+import { NUD_VALID } from '../netlink/neighbour.ts';
+import { IFA_F_TENTATIVE, RTN_UNICAST } from '../netlink/uapi.ts';
 import type { DifferenceRow, DiffResult } from '../northbound/view.ts';
 import { type Core, openWork } from './core.ts';
 import { ROUTE_WORDS } from './dataplane.ts';
@@ -99,12 +101,16 @@ const compareMaps = <K, V>(
   }
 };
 
-/** NUD states that are usable; their changes among each other are no difference. */
 const compareKernel = (fresh: Namespace, mirror: Namespace, f: Findings): void => {
   const n = mirror.name;
   compareMaps('kernel link', n, fresh.links, mirror.links, (l) => `${l.name} ${l.flags & 0x10001} ${l.mtu} ${l.mac ?? ''}`, f);
-  compareMaps('kernel address', n, fresh.addresses, mirror.addresses, (a) => `${a.local}/${a.prefixlen} ${a.scope}`, f);
-  const usable = (ns: Namespace) => new Map([...ns.neighbours].filter(([, v]) => (v.state & 0xde) !== 0));
+  // a tentative address is dumped but told only once its duplicate address detection is done
+  const settled = (ns: Namespace) => new Map([...ns.addresses].filter(([, a]) => (a.flags & IFA_F_TENTATIVE) === 0));
+  compareMaps('kernel address', n, settled(fresh), settled(mirror), (a) => `${a.local}/${a.prefixlen} ${a.scope}`, f);
+  // only what a data plane could hold: changes among the usable states are none, and the kernel makes
+  // entries for multicast and local addresses without telling
+  const usable = (ns: Namespace) =>
+    new Map([...ns.neighbours].filter(([, v]) => (v.state & NUD_VALID) !== 0 && v.type === RTN_UNICAST));
   compareMaps('kernel neighbour', n, usable(fresh), usable(mirror), (v) => v.lladdr ?? '', f);
   compareMaps('kernel nexthop', n, fresh.nexthops, mirror.nexthops, (v) => JSON.stringify([v.oif, v.gateway, v.group, v.blackhole]), f);
   compareRoutes(fresh, mirror, f);

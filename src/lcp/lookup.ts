@@ -7,7 +7,7 @@ import type { Core } from './core.ts';
 import type { LookupAnswer } from './dataplane.ts';
 import { LOOKUP_TABLES4, LOOKUP_TABLES6 } from './derive.ts';
 import type { Namespace } from './namespace.ts';
-import { type Family, FIRST_HANDLE, SPECIAL, SPECIAL_NAMES, tableKey } from './objects.ts';
+import { type Family, FIRST_HANDLE, neighbourKey, SPECIAL, SPECIAL_NAMES, tableKey } from './objects.ts';
 import { pathRows } from './routerows.ts';
 import { hostName } from './show.ts';
 
@@ -55,6 +55,10 @@ export const lookupRows = async (core: Core, request: LookupRequest): Promise<Lo
   return rows;
 };
 
+const hasNeighbour = (core: Core, phy: string, address: string): boolean =>
+  core.reconciler.pairs.spec(phy)?.type === 'tun' ||
+  core.reconciler.delta.row('neighbour', neighbourKey(phy, address))?.actual !== undefined;
+
 const rowOf = (
   core: Core,
   ns: Namespace,
@@ -79,7 +83,8 @@ const rowOf = (
     ...(p.via === '' ? {} : { via: p.via }),
     dev: hostName(core, p.phy),
     weight: p.weight,
-    complete: p.complete,
+    // the neighbour of an attached leg is the destination itself
+    complete: p.via === '' ? hasNeighbour(core, p.phy, address) : p.complete,
   }));
   return { ...base, table, prefix, type: 'unicast', paths };
 };

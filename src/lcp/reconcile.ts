@@ -135,8 +135,7 @@ export class Reconciler {
       const ns = this.namespaces.get(object.netns);
       if (ns === undefined) continue; // not ours to fill any more: the table is deleted with its routes
       const routes = object.family === 4 ? ns.routes4 : ns.routes6;
-      await this.routes.readBack(routes, object.table, handle);
-      routeCount += routes.prefixes.recordCount;
+      routeCount += await this.routes.readBack(routes, object.table, handle);
     }
     this.#adoptOrphans();
     for (const spec of this.pairs.specs()) this.#dirtyPairs.add(spec.phy);

@@ -90,11 +90,13 @@ export class RouteSync {
     }
   }
 
-  /** Reads a table of the data plane into the prefix records' actual column. */
-  async readBack(routes: Routes, table: number, handle: number): Promise<void> {
+  /** Reads a table of the data plane into the prefix records' actual column; returns its routes. */
+  async readBack(routes: Routes, table: number, handle: number): Promise<number> {
     const t = routes.prefixes;
+    let count = 0;
     await this.#dataplane.dumpRoutes(handle, routes.family, (batch) => {
       const w = batch.words;
+      count += batch.count;
       for (let i = 0; i < batch.count; i++) {
         const at = i * ROUTE_WORDS;
         const plen = (w[at + 2] as number) & 0xff;
@@ -106,6 +108,7 @@ export class RouteSync {
         t.markDirty(record);
       }
     });
+    return count;
   }
 
   /**
@@ -145,8 +148,11 @@ export class RouteSync {
     if (ns.dirtyPathsets.size === 0) return;
     const moved = new Set<number>();
     for (const p of ns.dirtyPathsets) {
-      if (p.refs === 0) continue;
       const before = p.resolved;
+      if (p.refs === 0) {
+        p.resolved = -1; // it may come into use again, and is looked at then
+        continue;
+      }
       const { target } = derivePathSet(ns, this.#pairs, p);
       p.resolved = target;
       if (before === -1) continue; // nobody looked at it yet
@@ -172,6 +178,10 @@ export class RouteSync {
     const operations = [];
     for (const p of missing) {
       const object = this.#object(ns, p);
+      if (object.paths.length === 0) {
+        p.resolved = -1; // its legs went while the batch was put together
+        continue;
+      }
       const row = this.#delta.row('pathset', object.id);
       if (row?.failure !== undefined && row.failure.retryAt > now) continue;
       this.#delta.want('pathset', object.id, object);

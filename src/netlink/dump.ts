@@ -115,17 +115,23 @@ export class RtnlDumper {
     });
   }
 
-  /** Runs a dump after those asked for before. Never rejects: what went wrong is in the result. */
+  /**
+   * Runs a dump after those asked for before. The result never rejects: what went wrong is in it. Throws RangeError
+   * for a message type that has no dump.
+   */
   dump(type: number, filter: DumpFilter, onBatch: BatchHandler): Promise<DumpResult> {
-    const result = this.#last.then(() => this.#tryDump(type, filter, onBatch));
+    const writer = new MessageWriter(128).begin(type, k.NLM_F_REQUEST | k.NLM_F_DUMP);
+    encodeFilter(writer, type, filter);
+    const request = writer.finish().written;
+    const filtered = filter.table !== undefined || filter.oif !== undefined;
+    const result = this.#last.then(() => this.#tryDump(type, request, filtered, onBatch));
     this.#last = result;
     return result;
   }
 
-  async #tryDump(type: number, filter: DumpFilter, onBatch: BatchHandler): Promise<DumpResult> {
+  async #tryDump(type: number, request: Uint8Array, filtered: boolean, onBatch: BatchHandler): Promise<DumpResult> {
     for (let attempt = 1; ; attempt++) {
-      const result = await this.#once(type, filter, onBatch);
-      const filtered = filter.table !== undefined || filter.oif !== undefined;
+      const result = await this.#once(type, request, onBatch);
       if (filtered && (result.error === ENOENT || result.error === ENODEV)) {
         return { ...result, complete: !result.interrupted, error: 0 };
       }
@@ -134,7 +140,7 @@ export class RtnlDumper {
     }
   }
 
-  #once(type: number, filter: DumpFilter, onBatch: BatchHandler): Promise<DumpResult> {
+  #once(type: number, request: Uint8Array, onBatch: BatchHandler): Promise<DumpResult> {
     return new Promise((finish) => {
       if (this.#closed) {
         finish({ complete: false, interrupted: false, error: ECANCELED, reason: 'closed', messages: 0 });
@@ -142,12 +148,11 @@ export class RtnlDumper {
       }
       this.#sequence = (this.#sequence % 0x7fffffff) + 1;
       const sequence = this.#sequence;
+      new DataView(request.buffer, request.byteOffset).setUint32(8, sequence, true);
       const watchdog = setInterval(() => this.#watch(sequence), this.#timeoutMs);
       this.#running = { type, sequence, onBatch, finish, interrupted: false, messages: 0, seen: 0, watchdog };
-      const writer = new MessageWriter(128).begin(type, k.NLM_F_REQUEST | k.NLM_F_DUMP, sequence);
-      encodeFilter(writer, type, filter);
       try {
-        this.#transport.send(writer.finish().written);
+        this.#transport.send(request);
       } catch (error) {
         this.#finish(ECANCELED, (error as Error).message);
       }

@@ -3,7 +3,8 @@
 // Invariants: requests go one at a time, because the package numbers them itself and we put our number back into the
 // answers. It goes deaf at the first overrun without telling (`capabilities.overrun` is false), copies a dump for
 // each of its messages, prints two warnings for each notification that answers somebody else's request, and opens
-// its socket on a pool thread, so only in our own namespace. The package is optional and stays a separate package.
+// its socket on a pool thread, so only in our own namespace. Each open socket occupies one of libuv's four pool threads
+// for good, so two are the most that leave room to send. The package is optional and stays a separate package.
 // Reference: node-netlink 0.0.4 (LGPL-2.1), used unmodified.
 
 import { MalformedCounts, MessageBatch, MessageWriter } from './message.ts';
@@ -32,6 +33,11 @@ interface PackageSocket {
 interface PackageModule {
   open(options: { family: number; groups: number }): Promise<PackageSocket>;
 }
+
+/** Sockets at once; one more than three would block the pool, and with it every send and all file access. */
+const MAX_OPEN = 2;
+let openCount = 0;
+const closing = new Set<Promise<void>>();
 
 /** Longest wait for one answer; the layers above give up earlier. */
 const TALK_TIMEOUT_MS = 60_000;
@@ -132,7 +138,14 @@ class NodeNetlinkTransport implements NetlinkTransport {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#socket.close().catch((error: Error) => process.emitWarning(error));
+    const end = this.#socket
+      .close()
+      .catch((error: Error) => process.emitWarning(error))
+      .finally(() => {
+        openCount--;
+        closing.delete(end);
+      });
+    closing.add(end);
   }
 }
 
@@ -141,7 +154,7 @@ class NodeNetlinkTransport implements NetlinkTransport {
  *
  * @param groups RTNLGRP_* up to 32: the package binds with the 32-bit mask
  * @param load how to get the package; tests hand in another
- * @throws NetlinkSocketError ENOPKG when the package is not installed or does not load
+ * @throws NetlinkSocketError ENOPKG when the package is not installed or does not load, EMFILE beyond two at once
  */
 export async function openNodeNetlink(
   groups: readonly number[],
@@ -160,8 +173,16 @@ export async function openNodeNetlink(
     const hint = 'install the optional npm package node-netlink, or use the koffi socket';
     throw new NetlinkSocketError('load node-netlink', 'ENOPKG', `${hint}: ${(error as Error).message}`);
   }
-  const socket = await loaded.open({ family: k.NETLINK_ROUTE, groups: mask >>> 0 });
-  return new NodeNetlinkTransport(socket, malformed);
+  await Promise.all(closing);
+  if (openCount >= MAX_OPEN)
+    throw new NetlinkSocketError('open node-netlink', 'EMFILE', `more than ${MAX_OPEN} at once`);
+  openCount++;
+  try {
+    return new NodeNetlinkTransport(await loaded.open({ family: k.NETLINK_ROUTE, groups: mask >>> 0 }), malformed);
+  } catch (error) {
+    openCount--;
+    throw error;
+  }
 }
 
 function loadPackage(): Promise<unknown> {

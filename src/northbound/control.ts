@@ -42,6 +42,8 @@ export interface ControlOptions {
 const ATTEMPTS = 5;
 /** How long a refused client has to read why. */
 const REFUSAL_MS = 1000;
+/** So many refused clients are told why at a time; further ones are only closed. */
+const MAX_REFUSED = 64;
 
 function systemError(op: string, key: string, thrown: unknown): LcpError {
   return new LcpError('CONTROL_SOCKET', {
@@ -160,7 +162,7 @@ export class ControlServer {
         message: `${this.#maxClients} clients are connected`,
       });
       socket.on('error', () => socket.destroy());
-      if (this.#refused.size >= this.#maxClients) {
+      if (this.#refused.size >= MAX_REFUSED) {
         socket.destroy();
         return;
       }

@@ -75,14 +75,18 @@ static void unlink_hashes(struct writer *w, const struct adj *a) {
 }
 
 static void destroy(struct writer *w, struct adj *a) {
-  struct region_head *h = w->region->head;
-  uint32_t id = a->id, block = h->adjacencies[id];
   unlink_hashes(w, a);
   w->adjacencies--;
   w->neighbours -= (a->flags & ADJ_NEIGHBOUR) != 0;
-  PUBLISH(&h->adjacencies[id], 0);
-  blocks_retire(&w->blocks, block, sizeof *a);
-  blocks_retire_id(&w->blocks, RETIRED_ADJACENCY, id);
+  PUBLISH(&a->flags, ADJ_GONE);
+  blocks_retire_id(&w->blocks, RETIRED_ADJACENCY, a->id);
+}
+
+void adj_reclaim(struct writer *w, uint32_t id) {
+  uint32_t *entry = &w->region->head->adjacencies[id], block = *entry;
+  PUBLISH(entry, 0);
+  blocks_free(&w->blocks, block, sizeof(struct adj));
+  ids_give(&w->adjacency_ids, id);
 }
 
 int adj_hold(struct writer *w, unsigned port, unsigned af, const uint8_t *nh) {
@@ -189,7 +193,7 @@ void adj_port_close(struct writer *w, unsigned port) {
   PUBLISH(&h->ports[port].attached, 0);
   for (uint32_t id = 1; id < h->adjacency_end; id++) {
     struct adj *a = h->adjacencies[id] ? adj_of(w, id) : NULL;
-    if (!a || a->port != port || a->state == ADJ_DEAD)
+    if (!a || a->port != port || a->state == ADJ_DEAD || (a->flags & ADJ_GONE))
       continue;
     if (w->adjacency_refs[id] == 0) {
       destroy(w, a);
@@ -208,7 +212,8 @@ int adj_port_mac(struct writer *w, unsigned port, uint64_t mac) {
   int err = 0;
   for (uint32_t id = 1; id < h->adjacency_end && !err; id++) {
     const struct adj *a = h->adjacencies[id] ? adj_of(w, id) : NULL;
-    if (!a || a->port != port || a->state != ADJ_COMPLETE || a->rewrite_len == 0 || memcmp(a->rewrite + 6, &mac, 6) == 0)
+    if (!a || a->port != port || a->state != ADJ_COMPLETE || a->rewrite_len == 0 || (a->flags & ADJ_GONE) ||
+        memcmp(a->rewrite + 6, &mac, 6) == 0)
       continue;
     if (n == room) {
       room = room ? room * 2 : 64;

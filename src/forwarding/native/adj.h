@@ -23,6 +23,7 @@ enum adj_state {
 };
 
 #define ADJ_NEIGHBOUR 1u /* flags: a neighbour entry exists */
+#define ADJ_GONE 2u      /* flags: freed, but a worker may have its id: readable for a grace period */
 
 struct adj { /* 64 bytes */
   uint32_t id;
@@ -61,6 +62,9 @@ int adj_port_open(struct writer *w, unsigned port);
 void adj_port_close(struct writer *w, unsigned port);
 /* Change the MAC in the port's entry and in all its adjacencies, or, on -ENOSPC, in none of them. */
 int adj_port_mac(struct writer *w, unsigned port, uint64_t mac);
+
+/* Freed, and no worker can have the id any more. */
+void adj_reclaim(struct writer *w, uint32_t id);
 
 /* Attach, in two steps around blocks_marked. After pathlist_recover: mark all blocks. -EUCLEAN. */
 int adj_recover(struct writer *w);

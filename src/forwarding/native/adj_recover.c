@@ -39,6 +39,8 @@ static int is_ports_own(const struct port_entry *p, const struct adj *a) {
 static int settle(struct writer *w, struct adj *a) {
   const struct port_entry *p = &w->region->head->ports[a->port];
   int own = is_ports_own(p, a);
+  if (a->flags & ADJ_GONE)
+    return 0;
   if (a->state == ADJ_INCOMPLETE)
     STORE(&a->flags, 0); /* died between forgetting the rewrite and the neighbour */
   if (p->state != PORT_OPEN || (a->af == 0 && !own)) {
@@ -48,11 +50,16 @@ static int settle(struct writer *w, struct adj *a) {
   return own || w->adjacency_refs[a->id] || (a->flags & ADJ_NEIGHBOUR);
 }
 
+static int is_alive(const struct writer *w, uint32_t id) {
+  const struct adj *a = adj_get(w->region, id);
+  return a && !(a->flags & ADJ_GONE);
+}
+
 static int open_port_rebuild(struct writer *w, unsigned port) {
   struct port_entry *p = &w->region->head->ports[port];
   if (p->state != PORT_OPEN)
     return 0;
-  if (p->multicast == 0 || p->attached == 0 || !adj_get(w->region, p->multicast) || !adj_get(w->region, p->attached)) {
+  if (p->multicast == 0 || p->attached == 0 || !is_alive(w, p->multicast) || !is_alive(w, p->attached)) {
     adj_port_close(w, port); /* the last writer died while it took the port down; that can be asked for again */
     int err = adj_port_open(w, port);
     if (err)
@@ -73,8 +80,7 @@ int adj_rebuild(struct writer *w) {
       w->neighbours += (a->flags & ADJ_NEIGHBOUR) != 0;
       continue;
     }
-    PUBLISH(&h->adjacencies[id], 0);
-    blocks_retire(&w->blocks, block, sizeof *a);
+    PUBLISH(&a->flags, ADJ_GONE);
     blocks_retire_id(&w->blocks, RETIRED_ADJACENCY, id);
   }
   int err = adj_hash_renew(w, HASH_NEIGHBOUR, w->adjacencies);
@@ -82,7 +88,7 @@ int adj_rebuild(struct writer *w) {
     err = adj_hash_renew(w, HASH_REWRITE, w->adjacencies);
   for (uint32_t id = 1; id < h->adjacency_end && !err; id++) {
     const struct adj *a = adj_get(w->region, id);
-    if (!a || a->state == ADJ_DEAD)
+    if (!a || a->state == ADJ_DEAD || (a->flags & ADJ_GONE))
       continue;
     if (a->af)
       adj_hash_add(w, HASH_NEIGHBOUR, id);

@@ -46,7 +46,7 @@ int32_t lcpfwd_adjacencies_dump(lcpfwd *f, struct lcpfwd_adjacency *out, uint32_
   uint32_t n = 0, id = *cursor;
   for (; id < h->adjacency_end && n < max; id++) {
     const struct adj *a = adj_get(&f->region, id);
-    if (!a)
+    if (!a || (a->flags & ADJ_GONE))
       continue;
     struct lcpfwd_adjacency *o = &out[n++];
     *o = (struct lcpfwd_adjacency){.id = id, .port = a->port, .af = a->af, .state = a->state};

@@ -74,8 +74,8 @@ static int route_apply(lcpfwd *f, const struct lcpfwd_route *op) {
   const struct table_entry *t = table_of(f, op->table);
   struct fib_prefix p;
   uint32_t old;
-  if (!t)
-    return -ENOENT;
+  if (!t) /* what is in no table is absent: deleting it is success */
+    return op->pathlist || op->table == 0 || op->table >= LCPFWD_MAX_TABLES ? -ENOENT : 0;
   int err = prefix_check(t, op);
   if (err)
     return err;

@@ -36,6 +36,8 @@ static uint32_t chunk_block(uint32_t c) {
 
 int blocks_open(struct blocks *b, struct region *r) {
   *b = (struct blocks){.region = r, .limit = (uint32_t)((r->size - REGION_HEAD) / REGION_CHUNK)};
+  if (r->head->chunks > b->limit)
+    return -EUCLEAN;
   b->reserve = b->limit / 8 < BLOCK_CLASSES ? b->limit / 8 : BLOCK_CLASSES;
   b->chunk = calloc(b->limit, sizeof *b->chunk);
   if (!b->chunk)

@@ -1,7 +1,9 @@
 /* counters.h - the named counters of a port: one line each, X(SYMBOL, "name").
  *
- * Every packet that a worker takes from a phy or a host ends in exactly one fate counter
- * (forward-*, punt-*, xconnect-*, drop-*); rx-*, tx-*, icmp-* and event-* count besides.
+ * Every packet that a worker takes from a phy or a host ends in exactly one fate counter of its in
+ * port (forward-*, punt-*, xconnect-*, drop-*); rx-*, tx-*, icmp-*, fragments-*, neighbour-* and
+ * event-* count besides. drop-tx-*, drop-host-full and drop-rx-truncated count on the port whose
+ * device failed: what was lost after its fate was decided, or before there was a packet.
  * Names are a public interface: lcpctl, metrics and operators' scripts use them. Append freely.
  */
 #ifndef LCPFWD_COUNTERS_H
@@ -41,25 +43,16 @@
   X(ICMP_SENT, "icmp-sent")                         /* errors made by the data plane */            \
   X(ICMP_LIMITED, "icmp-limited")                   /* not sent: rate limit */                     \
   X(DROP_RUNT, "drop-runt")                                                                        \
-  X(DROP_GIANT, "drop-giant")                                                                      \
   X(DROP_MALFORMED, "drop-malformed")               /* IP header lies about itself */              \
   X(DROP_CHECKSUM, "drop-checksum")                                                                \
   X(DROP_MARTIAN, "drop-martian")                                                                  \
   X(DROP_NOT_FOR_US, "drop-not-for-us")             /* destination MAC of someone else */          \
-  X(DROP_TTL, "drop-ttl")                                                                          \
-  X(DROP_TOO_BIG, "drop-too-big")                                                                  \
-  X(DROP_NO_ROUTE, "drop-no-route")                                                                \
   X(DROP_BLACKHOLE, "drop-blackhole")                                                              \
-  X(DROP_UNREACHABLE, "drop-unreachable")                                                          \
-  X(DROP_PROHIBIT, "drop-prohibit")                                                                \
-  X(DROP_NO_NEIGHBOUR, "drop-no-neighbour")                                                        \
   X(DROP_DEAD_ADJACENCY, "drop-dead-adjacency")     /* its port was deleted */                     \
   X(DROP_PORT_DOWN, "drop-port-down")                                                              \
-  X(DROP_PUNT_POLICED, "drop-punt-policed")                                                        \
-  X(DROP_TX_FULL, "drop-tx-full")                   /* phy's transmit ring had no room */          \
+  X(DROP_TX_FULL, "drop-tx-full")                   /* phy's queue or memory is full */             \
   X(DROP_TX_ERROR, "drop-tx-error")                                                                \
   X(DROP_HOST_FULL, "drop-host-full")               /* TAP/TUN did not take it */                  \
-  X(DROP_UNKNOWN, "drop-unknown")                                                                  \
   X(XCONNECT_NO_ADJACENCY, "xconnect-no-adjacency") /* unicast host frame to an unknown rewrite */ \
   X(DROP_SCOPE, "drop-ip6-scope")                   /* link-local source is never forwarded */     \
   X(DROP_OFFLOAD, "drop-offload")                   /* checksum or GSO metadata make no sense */   \

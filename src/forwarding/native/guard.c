@@ -2,9 +2,10 @@
  * named "lcpd" on ingress and egress, in the caller's network namespace.
  *
  * Why it works: packet sockets see received frames before tc does, and PACKET_QDISC_BYPASS sends
- * past tc, so only the kernel's stack (ARP, ND, MLD, DAD, TCP resets) is cut off. The filters live
- * with the device and outlast every process. Idempotent; off removes what carries our name, and the
- * qdisc only when nothing else hangs on it. Priority 1: a filter before ours could accept.
+ * past tc, so only the kernel's stack (ARP, ND, MLD, DAD, TCP resets) is cut off. What the forwarder
+ * must send through the qdisc carries GUARD_MARK. The filters live with the device and outlast every
+ * process. Idempotent; off removes what carries our name, and the qdisc only when nothing else hangs
+ * on it. Priority 1: a filter before ours could accept.
  * Reference: tc-bpf(8), linux/pkt_cls.h, linux/rtnetlink.h.
  */
 #include <arpa/inet.h>
@@ -14,12 +15,14 @@
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "io.h"
 #include "lcpfwd.h"
 
 #define FILTER_NAME "lcpd"
@@ -151,17 +154,23 @@ static int filter_del(int s, int ifindex, uint32_t parent, const struct filters 
   return exchange(s, &r, NULL);
 }
 
-static int program_load(void) {
-  static const struct bpf_insn shot[] = {
+/* egress: the program that knows the mark. A mark survives a veth inside one namespace, so on ingress
+ * it means nothing. */
+static int program_load(int egress) {
+  static const struct bpf_insn program[] = {
+      {.code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_1, .off = offsetof(struct __sk_buff, mark)},
+      {.code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = BPF_REG_0, .off = 2, .imm = (int)GUARD_MARK},
       {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = TC_ACT_SHOT},
+      {.code = BPF_JMP | BPF_EXIT},
+      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = TC_ACT_UNSPEC}, /* the next filter decides */
       {.code = BPF_JMP | BPF_EXIT},
   };
   union bpf_attr attr;
   memset(&attr, 0, sizeof attr);
   attr.prog_type = BPF_PROG_TYPE_SCHED_CLS;
-  attr.insns = (uint64_t)(uintptr_t)shot;
-  attr.insn_cnt = 2;
-  attr.license = (uint64_t)(uintptr_t) "GPL"; /* of these two instructions; some kernels insist */
+  attr.insns = (uint64_t)(uintptr_t)(egress ? program : program + 2);
+  attr.insn_cnt = egress ? 6 : 2;
+  attr.license = (uint64_t)(uintptr_t) "GPL"; /* of these few instructions; some kernels insist */
   memcpy(attr.prog_name, "lcpd_guard", 11);
   int fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr);
   if (fd >= 0) return fd;
@@ -188,18 +197,24 @@ static int guard_remove(int s, int ifindex) {
 
 static int guard_install(int s, int ifindex) {
   struct filters in, out;
-  int prog, added, err = filters_dump(s, ifindex, INGRESS, &in);
+  int drop_all, drop_unmarked, added, err = filters_dump(s, ifindex, INGRESS, &in);
   if (!err) err = filters_dump(s, ifindex, EGRESS, &out);
   if (err || (in.ours && out.ours)) return err;
-  prog = program_load();
-  if (prog < 0) return prog;
+  drop_all = program_load(0);
+  if (drop_all < 0) return drop_all;
+  drop_unmarked = program_load(1);
+  if (drop_unmarked < 0) {
+    close(drop_all);
+    return drop_unmarked;
+  }
   err = qdisc_change(s, ifindex, 1);
   added = !err;
   if (err == -EEXIST) err = 0;
   if (err == -ENOENT) err = -EOPNOTSUPP; /* no clsact in this kernel */
-  if (!err && !in.ours) err = filter_add(s, ifindex, INGRESS, prog);
-  if (!err && !out.ours) err = filter_add(s, ifindex, EGRESS, prog);
-  close(prog);
+  if (!err && !in.ours) err = filter_add(s, ifindex, INGRESS, drop_all);
+  if (!err && !out.ours) err = filter_add(s, ifindex, EGRESS, drop_unmarked);
+  close(drop_all);
+  close(drop_unmarked);
   if (err && added) {
     int undo = qdisc_change(s, ifindex, 0);
     if (undo && undo != -ENODEV) return undo;

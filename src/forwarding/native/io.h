@@ -13,6 +13,8 @@
 #include "frame.h"
 
 #define VNET_HEAD ((uint32_t)sizeof(struct virtio_net_hdr))
+/* Frames with this mark pass the guard on their way out: see phy.c for which they are. */
+#define GUARD_MARK 0x6c637064u
 #define BURST 128u   /* packets handled together; also the most that sendmmsg is given at once */
 #define LARGE_COUNT 32u /* large buffers of a worker */
 /* Distance of large buffers: not a power of two, so that their headers fall into different cache sets. */
@@ -42,7 +44,8 @@ struct io_counts {
 };
 
 struct phy {
-  int rx, tx; /* descriptors, -1: closed */
+  int rx, tx, queued; /* descriptors, -1: closed */
+  int gso_queued;     /* 1: the device has refused a GSO frame lately; any sending worker sets it */
   uint8_t *ring;
   size_t ring_size;
   uint32_t slot_size, slots, slots_per_block;
@@ -59,7 +62,7 @@ void phy_release(struct phy *phy);
 void phy_send(struct phy *phy, struct packet *const *p, unsigned n, struct io_counts *counts);
 /* 1: more frames wait in the ring. */
 int phy_pending(const struct phy *phy);
-/* Adds the kernel's drops since the last call. */
+/* Adds the kernel's drops since the last call; lets GSO frames try the short way again. */
 void phy_statistics(struct phy *phy, struct io_counts *counts);
 /* Clears a pending socket error. 0: usable (up or down); -ENODEV: the device is gone for good. */
 int phy_check(struct phy *phy);

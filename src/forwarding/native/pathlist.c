@@ -85,6 +85,7 @@ static uint32_t build(struct writer *w, const struct lcpfwd_path *paths, const u
   struct pathlist *p = region_at(w->region, block);
   p->legs = (uint16_t)n;
   p->mask = (uint16_t)(buckets - 1);
+  p->deleted = 0;
   for (unsigned i = 0; i < n; i++) {
     pathlist_legs(p)[i] = (struct pathlist_leg){.adjacency = adjacency[i], .weight = paths[i].weight};
     for (unsigned k = 0; k < share[i]; k++)
@@ -93,11 +94,15 @@ static uint32_t build(struct writer *w, const struct lcpfwd_path *paths, const u
   return block;
 }
 
-static void retire_block(struct writer *w, uint32_t block) {
-  struct pathlist *p = region_at(w->region, block);
+static struct pathlist *pathlist_of(const struct region *r, uint32_t id) {
+  uint32_t block = id < MAX_PATHLISTS ? r->head->pathlists[id] : 0;
+  struct pathlist *p = block ? region_at(r, block) : NULL;
+  return p && !p->deleted ? p : NULL;
+}
+
+static void release_block(struct writer *w, struct pathlist *p) {
   for (unsigned i = 0; i < p->legs; i++)
     adj_release(w, pathlist_legs(p)[i].adjacency);
-  blocks_retire(&w->blocks, block, block_bytes(p));
 }
 
 int pathlist_set(struct writer *w, uint32_t id, const struct lcpfwd_path *paths, uint32_t n) {
@@ -105,7 +110,7 @@ int pathlist_set(struct writer *w, uint32_t id, const struct lcpfwd_path *paths,
   uint32_t adjacency[LCPFWD_MAX_PATHS];
   if (n < 1 || n > LCPFWD_MAX_PATHS || (id && id < LCPFWD_PL_FIRST))
     return -EINVAL;
-  if (id && (id >= MAX_PATHLISTS || h->pathlists[id] == 0))
+  if (id && !pathlist_of(w->region, id))
     return -ENOENT;
   for (unsigned i = 0; i < n; i++) {
     int err = path_check(w->region, &paths[i]);
@@ -135,32 +140,40 @@ int pathlist_set(struct writer *w, uint32_t id, const struct lcpfwd_path *paths,
     return -ENOSPC;
   }
   PUBLISH(&h->pathlists[id], block);
-  if (old)
-    retire_block(w, old);
+  if (old) {
+    struct pathlist *p = region_at(w->region, old);
+    release_block(w, p);
+    blocks_retire(&w->blocks, old, block_bytes(p));
+  }
   return (int)id;
 }
 
 int pathlist_del(struct writer *w, uint32_t id) {
-  struct region_head *h = w->region->head;
+  struct pathlist *p = pathlist_of(w->region, id);
   if (id < LCPFWD_PL_FIRST)
     return -EINVAL;
-  if (id >= MAX_PATHLISTS || h->pathlists[id] == 0)
+  if (!p)
     return 0;
   if (w->routes_of[id])
     return -EBUSY;
-  uint32_t block = h->pathlists[id];
-  PUBLISH(&h->pathlists[id], 0);
-  retire_block(w, block);
+  STORE(&p->deleted, 1);
+  release_block(w, p);
   blocks_retire_id(&w->blocks, RETIRED_PATHLIST, id);
   w->pathlists--;
   return 0;
 }
 
+void pathlist_reclaim(struct writer *w, uint32_t id) {
+  uint32_t *entry = &w->region->head->pathlists[id], block = *entry;
+  PUBLISH(entry, 0);
+  blocks_free(&w->blocks, block, block_bytes(region_at(w->region, block)));
+  ids_give(&w->pathlist_ids, id);
+}
+
 int pathlist_get(struct writer *w, uint32_t id, struct lcpfwd_path *out, uint32_t max) {
-  const struct region_head *h = w->region->head;
-  if (id < LCPFWD_PL_FIRST || id >= MAX_PATHLISTS || h->pathlists[id] == 0)
+  struct pathlist *p = id < LCPFWD_PL_FIRST ? NULL : pathlist_of(w->region, id);
+  if (!p)
     return -ENOENT;
-  struct pathlist *p = region_at(w->region, h->pathlists[id]);
   for (unsigned i = 0; i < p->legs && i < max; i++) {
     const struct pathlist_leg *leg = &pathlist_legs(p)[i];
     const struct adj *a = adj_get(w->region, leg->adjacency);
@@ -174,7 +187,7 @@ int pathlist_get(struct writer *w, uint32_t id, struct lcpfwd_path *out, uint32_
 int pathlist_valid(const struct region *r, uint32_t id) {
   if (id < LCPFWD_PL_FIRST)
     return id >= LCPFWD_PL_LOCAL && id <= LCPFWD_PL_PUNT;
-  return id < MAX_PATHLISTS && r->head->pathlists[id] != 0;
+  return pathlist_of(r, id) != NULL;
 }
 
 static int recover_one(struct writer *w, uint32_t block) {
@@ -185,7 +198,7 @@ static int recover_one(struct writer *w, uint32_t block) {
   if (p->legs < 1 || p->legs > LCPFWD_MAX_PATHS || buckets > PATHLIST_MAX_BUCKETS || (buckets & p->mask) ||
       !blocks_contain(&w->blocks, block, block_bytes(p)))
     return -EUCLEAN;
-  for (unsigned i = 0; i < p->legs; i++) {
+  for (unsigned i = 0; i < p->legs && !p->deleted; i++) {
     uint32_t id = pathlist_legs(p)[i].adjacency;
     if (id == 0 || id >= w->region->head->adjacency_end || w->region->head->adjacencies[id] == 0)
       return -EUCLEAN;
@@ -204,7 +217,14 @@ int pathlist_recover(struct writer *w) {
     int err = recover_one(w, h->pathlists[id]);
     if (err)
       return err;
-    w->pathlists++;
+    w->pathlists += pathlist_of(w->region, id) != NULL;
   }
   return 0;
+}
+
+void pathlist_rebuild(struct writer *w) {
+  const struct region_head *h = w->region->head;
+  for (uint32_t id = LCPFWD_PL_FIRST; id < h->pathlist_end; id++)
+    if (h->pathlists[id] && !pathlist_of(w->region, id))
+      blocks_retire_id(&w->blocks, RETIRED_PATHLIST, id);
 }

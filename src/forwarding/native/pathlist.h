@@ -3,6 +3,7 @@
  * A block is immutable; replacing the legs publishes another block under the same id, so a route never
  * changes when its paths do. Flows are spread over buckets, a power of two of them: each leg gets its
  * share by largest remainder, at least one. An incomplete leg keeps its share (Linux does the same).
+ * A deleted one stays readable for a grace period: a packet that has just found its route gets out.
  * Ids below LCPFWD_PL_FIRST mean what enum lcpfwd_special says and have no block.
  */
 #ifndef LCPFWD_PATHLIST_H
@@ -22,6 +23,7 @@ struct pathlist_leg {
 struct pathlist {
   uint16_t legs;
   uint16_t mask; /* buckets - 1 */
+  uint32_t deleted; /* the writer's: 1 while workers may still come here from a route they looked up */
   uint32_t bucket[]; /* mask + 1 adjacency ids, then (8-byte aligned) the legs */
 };
 
@@ -35,8 +37,12 @@ int pathlist_del(struct writer *w, uint32_t id);
 int pathlist_get(struct writer *w, uint32_t id, struct lcpfwd_path *out, uint32_t max);
 /* Is id something that a route may refer to? */
 int pathlist_valid(const struct region *r, uint32_t id);
-/* Mark all blocks and take a reference on every leg's adjacency. */
+/* Deleted, and no worker can have the id any more. */
+void pathlist_reclaim(struct writer *w, uint32_t id);
+/* Attach, in two steps around blocks_marked: mark all blocks and take a reference on every leg's
+ * adjacency; go on with deletions that were under way. */
 int pathlist_recover(struct writer *w);
+void pathlist_rebuild(struct writer *w);
 
 /* Shares of n legs in 2^k buckets, k chosen here; returns the number of buckets. share: n entries. */
 unsigned pathlist_shares(const struct lcpfwd_path *paths, unsigned n, uint16_t *share);

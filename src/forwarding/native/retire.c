@@ -11,7 +11,7 @@
 
 #define ADVANCE_EVERY 256u         /* retirements within one long operation */
 #define WAIT_STEP_NS 100000        /* 0.1 ms */
-#define WAIT_STEPS 50              /* 5 ms in all */
+#define WAIT_STEPS 200             /* 20 ms in all: a worker may have lost its processor */
 #define WAIT_AGAIN_NS 1000000000ull /* after a wait in vain */
 
 static uint64_t monotonic_ns(void) {

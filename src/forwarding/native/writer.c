@@ -41,28 +41,27 @@ void ids_give(struct ids *ids, uint32_t id) {
 static void reclaim_id(void *ctx, enum retired_kind kind, uint32_t id) {
   struct writer *w = ctx;
   if (kind == RETIRED_PATHLIST)
-    ids_give(&w->pathlist_ids, id);
+    pathlist_reclaim(w, id);
   else if (kind == RETIRED_ADJACENCY)
-    ids_give(&w->adjacency_ids, id);
+    adj_reclaim(w, id);
   else
     ids_give(&w->table_ids, id);
 }
 
 static int recover(struct writer *w) {
   struct region_head *h = w->region->head;
-  int err = 0;
+  int err;
   if (h->pathlist_end > MAX_PATHLISTS || h->adjacency_end > MAX_ADJACENCIES)
     return -EUCLEAN;
   for (uint32_t id = 1; id < LCPFWD_MAX_PORTS; id++)
     if (h->ports[id].state == PORT_RESERVED)
       PUBLISH(&h->ports[id].state, PORT_FREE);
+  err = pathlist_recover(w); /* before the routes, which ask what path lists there are */
   for (uint32_t id = 1; id < LCPFWD_MAX_TABLES && !err; id++)
     if (h->tables[id].af) {
       err = fib_recover(w, id);
       w->table_end = id + 1;
     }
-  if (!err)
-    err = pathlist_recover(w);
   if (!err)
     err = adj_recover(w);
   if (err)
@@ -72,6 +71,7 @@ static int recover(struct writer *w) {
       ids_give(&w->table_ids, id);
   blocks_marked(&w->blocks);
   w->blocks.urgent = 1;
+  pathlist_rebuild(w);
   err = adj_rebuild(w);
   w->blocks.urgent = 0;
   blocks_settle(&w->blocks);
