@@ -7,14 +7,14 @@ import { configInvalid, loadConfig, readConfigFile } from './config/load.ts';
 import { EmbeddedDataPlane } from './forwarding/driver.ts';
 import { type Core, StateChanges } from './lcp/core.ts';
 import type { DataPlane, DataPlaneEvent } from './lcp/dataplane.ts';
-import { keyOf } from './lcp/objects.ts';
 import { Namespace } from './lcp/namespace.ts';
+import { keyOf } from './lcp/objects.ts';
 import type { PairSpec } from './lcp/pairs.ts';
 import { Pipeline } from './lcp/pipeline.ts';
 import { Reconciler } from './lcp/reconcile.ts';
 import { CoreView, health } from './lcp/view.ts';
-import { KernelLinks } from './linkcontrol.ts';
 import type { Log, Logger } from './lib/log.ts';
+import { KernelLinks } from './linkcontrol.ts';
 import { NetnsWatch } from './netlink/netns.ts';
 import { type ControlServer, openControl } from './northbound/control.ts';
 import type { PlanResult } from './northbound/view.ts';
@@ -98,7 +98,11 @@ export class Daemon {
         this.#log.info({ phy, ...(reason ? { reason } : {}) }, state);
         this.#changes.publish('pair', state, phy, reason);
       },
-      onRefused: (operation: { op: string; object: Parameters<typeof keyOf>[0] }, result: { message?: string }, first: boolean) => {
+      onRefused: (
+        operation: { op: string; object: Parameters<typeof keyOf>[0] },
+        result: { message?: string },
+        first: boolean,
+      ) => {
         const key = keyOf(operation.object);
         const fields = { op: operation.op, kind: operation.object.kind, key, reason: result.message };
         if (first) this.#log.warn(fields, 'refused');

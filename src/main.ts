@@ -44,7 +44,9 @@ const version = (): string => {
 /** What is missing on this machine, each with what to do. */
 const missing = (): string[] => {
   const problems: string[] = [];
-  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'}`);
+  const effective = BigInt(
+    `0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'}`,
+  );
   for (const [bit, name, use] of CAPABILITIES) {
     if (((effective >> BigInt(bit)) & 1n) === 0n) {
       problems.push(`${name} is missing (${use}): run lcpd as root or give its unit this capability`);

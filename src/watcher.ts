@@ -154,7 +154,12 @@ export class NamespaceWatcher implements NamespaceSource {
   /** Whether everything that the kernel has told was applied and nothing is being read again. */
   get settled(): boolean {
     if (this.ns.state === 'absent') return true;
-    return this.ns.state === 'in-sync' && this.ns.doubts.size === 0 && this.#doubtTimer === undefined && this.#monitor?.busy === false;
+    return (
+      this.ns.state === 'in-sync' &&
+      this.ns.doubts.size === 0 &&
+      this.#doubtTimer === undefined &&
+      this.#monitor?.busy === false
+    );
   }
 
   /** Counters over all monitors of this namespace. */

@@ -4,8 +4,8 @@
 // flowing over a restart of lcpd. Whether it lives is told by its control connection.
 
 import { spawn } from 'node:child_process';
-import { errnoName } from '../lib/libc.ts';
 import { LcpError } from '../lib/errors.ts';
+import { errnoName } from '../lib/libc.ts';
 import { buildPath, type Handle, native, SIZE, watchFd } from './native.ts';
 
 const ENOENT = -2;

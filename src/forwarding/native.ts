@@ -9,7 +9,18 @@ import koffi from 'koffi';
 import { LcpError } from '../lib/errors.ts';
 
 /** sizeof of lcpfwd.h's structs in the order of lcpfwd_sizeof. */
-const SIZES = { path: 24, route: 28, spec: 20, result: 12, neighbour: 28, port: 224, event: 24, trace: 128, adjacency: 88, info: 72 };
+const SIZES = {
+  path: 24,
+  route: 28,
+  spec: 20,
+  result: 12,
+  neighbour: 28,
+  port: 224,
+  event: 24,
+  trace: 128,
+  adjacency: 88,
+  info: 72,
+};
 
 export const SIZE = SIZES;
 

@@ -1,7 +1,7 @@
 // struct lcpfwd_port: encoding and decoding, with the objects that lcpd knows.
 
-import { familyOf, formatWords, ipBytes, AF_INET6 } from '../lib/ip.ts';
 import type { HostType, Link, Pair } from '../lcp/objects.ts';
+import { AF_INET6, familyOf, formatWords, ipBytes } from '../lib/ip.ts';
 import { PORT, PORT_KERNEL_FWD4, PORT_KERNEL_FWD6, PORT_TUN, PORT_UP, SIZE } from './native.ts';
 
 /** A port as the forwarder's shared memory states it. */

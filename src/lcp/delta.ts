@@ -4,8 +4,8 @@
 // try; nothing else waits for it. actual changes only by an answer of the data plane (settle) or by
 // what a dump showed (adopt), so after a lost connection the same code starts over from empty.
 
-import { KINDS, type Kind, keyOf, type LcpObject, sameObject } from './objects.ts';
 import type { HeldObject, Operation, OperationResult } from './dataplane.ts';
+import { KINDS, type Kind, keyOf, type LcpObject, sameObject } from './objects.ts';
 
 export interface Failure {
   readonly code: string;

@@ -81,11 +81,7 @@ export const viaOf = (leg: Leg): string =>
   leg.gatewayText ?? (leg.gatewayFamily === 0 ? '' : formatWords(leg.gatewayFamily, ...leg.gateway));
 
 /** What a path set comes to: its legs over pairs, or a special target, or 0 when nothing is usable. */
-export const derivePathSet = (
-  ns: Namespace,
-  pairs: Pairs,
-  p: PathSet,
-): { target: number; paths: Path[] } => {
+export const derivePathSet = (ns: Namespace, pairs: Pairs, p: PathSet): { target: number; paths: Path[] } => {
   const legs = legsOf(ns, p);
   if (legs === 'blackhole') return { target: SPECIAL.blackhole, paths: [] };
   const live = legs.filter((leg) => usable(ns, leg));

@@ -9,7 +9,7 @@ import type { DifferenceRow, DiffResult } from '../northbound/view.ts';
 import { type Core, openWork } from './core.ts';
 import { ROUTE_WORDS } from './dataplane.ts';
 import type { Namespace } from './namespace.ts';
-import { FIRST_HANDLE, keyOf, type LcpObject, pathsText, sameObject, SPECIAL_NAMES } from './objects.ts';
+import { FIRST_HANDLE, keyOf, type LcpObject, pathsText, SPECIAL_NAMES, sameObject } from './objects.ts';
 import type { PathSet } from './pathsets.ts';
 import { prefixText } from './routerows.ts';
 import { protocolOf, type Routes, routeTypeOf } from './routes.ts';
@@ -61,7 +61,8 @@ const compareRoutes = (fresh: Namespace, mirror: Namespace, f: Findings): void =
     [fresh.routes6, mirror.routes6],
   ] as const) {
     const kind = `kernel route${a.family}`;
-    const key = (r: Routes, record: number) => `${mirror.name} table ${r.prefixes.table[record]} ${prefixText(r.prefixes, record)}`;
+    const key = (r: Routes, record: number) =>
+      `${mirror.name} table ${r.prefixes.table[record]} ${prefixText(r.prefixes, record)}`;
     a.prefixes.forEach((record) => {
       f.count(kind);
       const kernel = chainText(fresh, a, record);
@@ -103,7 +104,14 @@ const compareMaps = <K, V>(
 
 const compareKernel = (fresh: Namespace, mirror: Namespace, f: Findings): void => {
   const n = mirror.name;
-  compareMaps('kernel link', n, fresh.links, mirror.links, (l) => `${l.name} ${l.flags & 0x10001} ${l.mtu} ${l.mac ?? ''}`, f);
+  compareMaps(
+    'kernel link',
+    n,
+    fresh.links,
+    mirror.links,
+    (l) => `${l.name} ${l.flags & 0x10001} ${l.mtu} ${l.mac ?? ''}`,
+    f,
+  );
   // a tentative address is dumped but told only once its duplicate address detection is done
   const settled = (ns: Namespace) => new Map([...ns.addresses].filter(([, a]) => (a.flags & IFA_F_TENTATIVE) === 0));
   compareMaps('kernel address', n, settled(fresh), settled(mirror), (a) => `${a.local}/${a.prefixlen} ${a.scope}`, f);
@@ -112,14 +120,23 @@ const compareKernel = (fresh: Namespace, mirror: Namespace, f: Findings): void =
   const usable = (ns: Namespace) =>
     new Map([...ns.neighbours].filter(([, v]) => (v.state & NUD_VALID) !== 0 && v.type === RTN_UNICAST));
   compareMaps('kernel neighbour', n, usable(fresh), usable(mirror), (v) => v.lladdr ?? '', f);
-  compareMaps('kernel nexthop', n, fresh.nexthops, mirror.nexthops, (v) => JSON.stringify([v.oif, v.gateway, v.group, v.blackhole]), f);
+  compareMaps(
+    'kernel nexthop',
+    n,
+    fresh.nexthops,
+    mirror.nexthops,
+    (v) => JSON.stringify([v.oif, v.gateway, v.group, v.blackhole]),
+    f,
+  );
   compareRoutes(fresh, mirror, f);
 };
 
 const targetText = (core: Core, target: number): string => {
   if (target < FIRST_HANDLE) return SPECIAL_NAMES[target] ?? String(target);
   const paths = core.dataplane.paths(target);
-  return paths === undefined ? `path set ${target} (gone)` : paths.map((p) => `${p.via || 'attached'} ${p.phy} ${p.weight}`).join(', ');
+  return paths === undefined
+    ? `path set ${target} (gone)`
+    : paths.map((p) => `${p.via || 'attached'} ${p.phy} ${p.weight}`).join(', ');
 };
 
 /** What the data plane holds for a namespace's routes against what the mirror wants there. */
@@ -147,7 +164,13 @@ const compareActualRoutes = async (core: Core, ns: Namespace, f: Findings): Prom
           if (record !== 0) seen.add(record);
           if (desired === target) continue;
           const key = `${ns.name} table ${table.table} ${record === 0 ? `? /${plen}` : prefixText(t, record)}`;
-          f.add({ kind, key, desired: targetText(core, desired), actual: targetText(core, target), reason: 'another target' });
+          f.add({
+            kind,
+            key,
+            desired: targetText(core, desired),
+            actual: targetText(core, target),
+            reason: 'another target',
+          });
         }
       });
     }
@@ -181,8 +204,15 @@ const compareActualObjects = async (core: Core, f: Findings): Promise<void> => {
           ? setsByHandle.get(row.handle) === pathsText(desired.paths)
           : actual !== undefined && sameObject(desired, actual);
       if (same) continue;
-      const reason = row.failure?.message ?? (actual === undefined ? 'not in the data plane' : 'the data plane has another');
-      f.add({ kind, key: row.key, desired: JSON.stringify(desired), ...(actual ? { actual: JSON.stringify(actual) } : {}), reason });
+      const reason =
+        row.failure?.message ?? (actual === undefined ? 'not in the data plane' : 'the data plane has another');
+      f.add({
+        kind,
+        key: row.key,
+        desired: JSON.stringify(desired),
+        ...(actual ? { actual: JSON.stringify(actual) } : {}),
+        reason,
+      });
     }
   }
   for (const object of held.values()) {

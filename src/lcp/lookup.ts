@@ -1,7 +1,7 @@
 // Lookup: what a packet for an address would find in the data plane's own tables, in the operator's names.
 
-import { formatIp, maskBytes, parseIp, wordsOf } from '../lib/ip.ts';
 import { LcpError } from '../lib/errors.ts';
+import { formatIp, maskBytes, parseIp, wordsOf } from '../lib/ip.ts';
 import type { LookupFound, LookupRequest, LookupRow, LookupType } from '../northbound/view.ts';
 import type { Core } from './core.ts';
 import type { LookupAnswer } from './dataplane.ts';
@@ -46,7 +46,12 @@ export const lookupRows = async (core: Core, request: LookupRequest): Promise<Lo
       .map((table) => core.reconciler.delta.row('table', tableKey(netns, family, table))?.handle ?? 0)
       .filter((handle) => handle !== 0);
     const merged = family === 4 && request.table === undefined && handles.length > 1;
-    const found = await core.dataplane.lookup(family, handles, merged, asked.map((a) => a.text));
+    const found = await core.dataplane.lookup(
+      family,
+      handles,
+      merged,
+      asked.map((a) => a.text),
+    );
     asked.forEach(({ index, text, bytes }, i) => {
       const answer = found[i] ?? { table: 0, target: 0, prefixlen: 0 };
       rows[index] = rowOf(core, ns, family, text, bytes, answer, tableOf.get(answer.table));
@@ -73,7 +78,12 @@ const rowOf = (
   const prefix = `${formatIp(maskBytes(bytes, prefixlen))}/${prefixlen}`;
   if (target === SPECIAL.punt) {
     const paths = kernelPaths(core, ns, family, table, bytes, prefixlen);
-    const shown = paths.map(({ via, dev, weight }) => ({ ...(via === undefined ? {} : { via }), dev, weight, complete: false }));
+    const shown = paths.map(({ via, dev, weight }) => ({
+      ...(via === undefined ? {} : { via }),
+      dev,
+      weight,
+      complete: false,
+    }));
     return { ...base, table, prefix, type: 'punt', paths: shown };
   }
   if (target < FIRST_HANDLE) {

@@ -287,11 +287,12 @@ export class Namespace {
     if (a.family !== AF_INET) return;
     const word = wordsOf(ipBytes(a.local))[0] as number;
     let last = true;
-    for (const other of this.addresses.values()) if (other.family === AF_INET && other.ifindex === a.ifindex) last = false;
+    for (const other of this.addresses.values())
+      if (other.family === AF_INET && other.ifindex === a.ifindex) last = false;
     for (const p of this.pathsets.all()) {
       if (p.refs === 0) continue;
-      if (p.prefsrc === word) return this.#doubt('route', AF_INET);
-      if (last && p.legs.some((l) => l.ifindex === a.ifindex)) return this.#doubt('route', AF_INET, a.ifindex);
+      if (p.prefsrc === word) this.#doubt('route', AF_INET);
+      else if (last && p.legs.some((l) => l.ifindex === a.ifindex)) this.#doubt('route', AF_INET, a.ifindex);
     }
   }
 
@@ -373,7 +374,8 @@ export class Namespace {
   #reviewNexthop(id: number): void {
     for (const p of this.pathsets.usingNexthop(id)) this.dirtyPathsets.add(p);
     for (const n of this.nexthops.values()) {
-      if (n.group?.some((m) => m.id === id)) for (const p of this.pathsets.usingNexthop(n.id)) this.dirtyPathsets.add(p);
+      if (n.group?.some((m) => m.id === id))
+        for (const p of this.pathsets.usingNexthop(n.id)) this.dirtyPathsets.add(p);
     }
   }
 

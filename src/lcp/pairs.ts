@@ -100,7 +100,14 @@ export class Pairs {
     if (ns === undefined || ns.state === 'absent') {
       return { desired: undefined, reason: `network namespace ${spec.netns} does not exist` };
     }
-    const base = { kind: 'pair', phy, host: spec.host, netns: spec.netns, netnsId: ns.identity, type: spec.type } as const;
+    const base = {
+      kind: 'pair',
+      phy,
+      host: spec.host,
+      netns: spec.netns,
+      netnsId: ns.identity,
+      type: spec.type,
+    } as const;
     let link: Link | undefined;
     for (const l of own.links.values()) if (l.name === phy || l.altnames.includes(phy)) link = l;
     const missing =

@@ -105,12 +105,7 @@ const legsOf = (words: Uint32Array): Leg[] => {
       flags: packed & 0xff,
       gatewayFamily: (packed >> 8) & 0xff,
       encapType: packed >>> 16,
-      gateway: [
-        words[i + 3] as number,
-        words[i + 4] as number,
-        words[i + 5] as number,
-        words[i + 6] as number,
-      ],
+      gateway: [words[i + 3] as number, words[i + 4] as number, words[i + 5] as number, words[i + 6] as number],
     });
   }
   return legs;

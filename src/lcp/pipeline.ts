@@ -8,7 +8,17 @@
 // rounds run is found by those rounds. Between rounds the event loop gets its turn, so that sockets
 // are read while a full table is on its way.
 
-import { asapScheduler, auditTime, exhaustMap, merge, type Observable, Subject, type Subscription, switchMap, timer } from 'rxjs';
+import {
+  asapScheduler,
+  auditTime,
+  exhaustMap,
+  merge,
+  type Observable,
+  Subject,
+  type Subscription,
+  switchMap,
+  timer,
+} from 'rxjs';
 import { LcpError } from '../lib/errors.ts';
 import type { Reconciler } from './reconcile.ts';
 

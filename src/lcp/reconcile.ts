@@ -233,8 +233,7 @@ export class Reconciler {
     this.delta.want('pair', phy, desired);
     if (reason !== before) this.#observer.onPair(phy, reason === '' ? 'wanted' : 'pending', reason);
     const attached = held !== undefined && held.phyIfindex !== 0 && desired !== undefined && desired.phyIfindex !== 0;
-    const link =
-      attached && ns !== undefined ? deriveLink(phy, held.phyIfindex, ns, this.#own, host) : undefined;
+    const link = attached && ns !== undefined ? deriveLink(phy, held.phyIfindex, ns, this.#own, host) : undefined;
     this.delta.want('link', phy, link);
     // phy and host are the kernel's too: what somebody else changed there is put right again
     if (link !== undefined) {
@@ -297,12 +296,14 @@ export class Reconciler {
     // a port that is new in the data plane knows nothing of what the old one had
     for (const kind of ['link', 'neighbour'] as const) {
       for (const row of this.delta.rows(kind)) {
-        if (row.actual !== undefined && 'phy' in row.actual && row.actual.phy === pair.phy) this.delta.invalidate(kind, row.key);
+        if (row.actual !== undefined && 'phy' in row.actual && row.actual.phy === pair.phy)
+          this.delta.invalidate(kind, row.key);
       }
     }
     for (const row of this.delta.rows('pathset')) {
       const object = row.actual;
-      if (object?.kind === 'pathset' && object.paths.some((p) => p.phy === pair.phy)) this.delta.invalidate('pathset', row.key);
+      if (object?.kind === 'pathset' && object.paths.some((p) => p.phy === pair.phy))
+        this.delta.invalidate('pathset', row.key);
     }
     this.#dirtyPairs.add(pair.phy);
     if (result.ok) this.#observer.onPair(pair.phy, op === 'delete' ? 'removed' : attached ? 'paired' : 'detached', '');
@@ -313,7 +314,9 @@ export class Reconciler {
     const started = this.#now();
     if (!this.#adopted) await this.adopt();
     this.#deriveSmall();
-    await this.#apply(this.delta.due('delete', ['pair', 'table', 'link', 'neighbour'].filter(isNotTable) as Kind[], started));
+    await this.#apply(
+      this.delta.due('delete', ['pair', 'table', 'link', 'neighbour'].filter(isNotTable) as Kind[], started),
+    );
     await this.#apply(this.delta.due('set', ['pair'], started));
     this.#deriveSmall();
     await this.#apply(this.delta.due('set', ['table', 'link', 'neighbour', 'pathset'], this.#now()));

@@ -87,14 +87,18 @@ const whyNot = (core: Core, ns: Namespace, routes: Routes, record: number, entry
   return failure?.message ?? 'on its way';
 };
 
-const matches = (t: PrefixTable, record: number, inside: { bytes: Uint8Array; length: number } | undefined): boolean => {
+const matches = (
+  t: PrefixTable,
+  record: number,
+  inside: { bytes: Uint8Array; length: number } | undefined,
+): boolean => {
   if (inside === undefined) return true;
   if ((t.plen[record] as number) < inside.length) return false;
   for (let bit = 0; bit < inside.length; bit += 8) {
     const byte = bit >> 3;
     const mask = inside.length - bit >= 8 ? 0xff : (0xff << (8 - (inside.length - bit))) & 0xff;
     const word = t.addr[record * t.words + (byte >> 2)] as number;
-    if ((((word >>> ((byte & 3) * 8)) & 0xff) & mask) !== ((inside.bytes[byte] as number) & mask)) return false;
+    if (((word >>> ((byte & 3) * 8)) & 0xff & mask) !== ((inside.bytes[byte] as number) & mask)) return false;
   }
   return true;
 };

@@ -14,7 +14,7 @@ import type { RouteMessage } from '../netlink/route.ts';
 import { NLM_F_APPEND, NLM_F_REPLACE, RTM_F_CLONED, RTN_THROW, RTN_UNSPEC, RTPROT_RA } from '../netlink/uapi.ts';
 import type { Family } from './objects.ts';
 import { LEG_WORDS, type PathSet, PathSetKey, type PathSets } from './pathsets.ts';
-import { packInfo, PrefixTable } from './prefixtable.ts';
+import { PrefixTable, packInfo } from './prefixtable.ts';
 
 /** What a sweep after a dump covers; absent members cover all. */
 export interface RouteScope {
@@ -25,7 +25,7 @@ export interface RouteScope {
 const typeOf = (info: number): number => info & 0xff;
 const tosOf = (info: number): number => info >>> 24;
 export const protocolOf = (info: number): number => (info >>> 8) & 0xff;
-export { typeOf as routeTypeOf, tosOf as routeTosOf };
+export { tosOf as routeTosOf, typeOf as routeTypeOf };
 
 export class Routes {
   readonly family: Family;

@@ -149,6 +149,7 @@ const hostName = ({ reconciler: r }: Core, phy: string): string => {
   const netns = r.pairs.spec(phy)?.netns ?? '';
   return r.namespaces.get(netns)?.links.get(row?.handle ?? 0)?.name ?? r.pairs.spec(phy)?.host ?? '';
 };
+
 export { hostName };
 
 export const adjacencyRows = (core: Core): AdjacencyRow[] =>

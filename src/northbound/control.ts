@@ -117,6 +117,21 @@ function listen(server: Server, path: string): Promise<void> {
   });
 }
 
+function giveTo(path: string, gid: number): void {
+  try {
+    chownSync(path, -1, gid);
+  } catch (thrown) {
+    throw new LcpError('CONTROL_SOCKET', {
+      op: 'set group of control socket',
+      key: path,
+      message: messageOf(thrown),
+      hint: 'lcpd needs CAP_CHOWN for control.group, unless it is a group of its own',
+      cause: thrown,
+      ...systemErrorOf(thrown),
+    });
+  }
+}
+
 export class ControlServer {
   readonly counters: ControlCounters = {
     accepted: 0,
@@ -212,7 +227,7 @@ export async function openControl(options: ControlOptions): Promise<ControlServe
     try {
       await claimPath(path);
       await server.listen(path);
-      if (gid !== undefined) chownSync(path, -1, gid);
+      if (gid !== undefined) giveTo(path, gid);
       chmodSync(path, options.mode ?? 0o660);
       return server;
     } catch (thrown) {

@@ -70,6 +70,9 @@ static int recover(struct writer *w) {
     if (!h->tables[id].af)
       ids_give(&w->table_ids, id);
   blocks_marked(&w->blocks);
+  /* Workers pass within a burst. Not to wait for them would carve new memory for the hashes each time. */
+  if (!blocks_gate_open(&w->blocks))
+    blocks_wait(&w->blocks);
   w->blocks.urgent = 1;
   pathlist_rebuild(w);
   err = adj_rebuild(w);
