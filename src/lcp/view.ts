@@ -1,235 +1,364 @@
-// CoreView: the View that the doors ask, answered from the three states. Nothing here changes state.
+// View: everything that a door (control socket, and later REST, gRPC, metrics) may ask of the core.
+//
+// Invariants: rows are plain JSON values (no Map, bigint, Buffer, undefined inside arrays); addresses and prefixes
+// are text in canonical form; times are ms, sizes bytes, unless the name says otherwise; `netns` is the configured
+// name, and '' is lcpd's own namespace. Absent optional members mean "not known" or "does not apply".
+// A View throws LcpError for what the operator may read; anything else is a programming error.
 
-import { LcpError } from '../lib/errors.ts';
-import type {
-  HealthRow,
-  LookupRequest,
-  NamespaceStatusRow,
-  PlanResult,
-  RouteFilter,
-  StatusRow,
-  TracePacket,
-  TraceRequest,
-  View,
-  WaitSyncedResult,
-  WatchEvent,
-} from '../northbound/view.ts';
-import { type Core, openWork, type StateChanges } from './core.ts';
-import type { TracedPacket } from './dataplane.ts';
-import { diff } from './diff.ts';
-import { lookupRows } from './lookup.ts';
-import { routeRows } from './routerows.ts';
-import {
-  addressRows,
-  adjacencyRows,
-  counterRows,
-  hostName,
-  interfaceRows,
-  linkRows,
-  neighbourRows,
-  nexthopRows,
-  pairRows,
-  puntRows,
-} from './show.ts';
+export type HealthState = 'ok' | 'degraded' | 'starting';
 
-const POLL_MS = 5;
-const TRACE_POLL_MS = 50;
-/** What one trace request may record in full. */
-const MOST_ARMED = 1_000_000;
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-export interface ViewParts {
-  readonly core: Core;
-  readonly changes: StateChanges;
-  readonly version: string;
-  readonly startedAt: number;
-  readonly plan: (configText: string) => PlanResult;
-  readonly reload: () => PlanResult;
+export interface HealthRow {
+  state: HealthState;
+  /** Objects desired. */
+  objects: number;
+  /** Objects whose last operation failed. */
+  failed: number;
+  /** Objects not yet in the data plane, the failed ones included. */
+  pending: number;
+  /** Age of the oldest failure. */
+  oldestMs?: number;
+  /** What the operator should do about the oldest failure. */
+  hint?: string;
 }
 
-/** 'ok', or what is wrong and for how long: the one place from which health is told. */
-export const health = (core: Core): HealthRow => {
-  const { delta, namespaces, pairs } = core.reconciler;
-  const failures = delta.failures();
-  let routes = 0;
-  let failedRoutes = 0;
-  let waiting = 0;
-  for (const ns of namespaces.values()) {
-    for (const { prefixes } of [ns.routes4, ns.routes6]) {
-      routes += prefixes.recordCount;
-      failedRoutes += prefixes.failedCount;
-      waiting += prefixes.dirtyCount;
-    }
-  }
-  let pendingPairs = 0;
-  for (const spec of pairs.specs()) if (pairs.reason(spec.phy) !== '') pendingPairs++;
-  const failed = failures.length + failedRoutes;
-  const up = core.dataplane.info().state === 'up' && core.reconciler.adopted;
-  const oldest = failures[0]?.failure;
-  return {
-    state: !up ? 'starting' : failed > 0 ? 'degraded' : 'ok',
-    objects: delta.desiredCount + routes,
-    failed,
-    pending: delta.openCount + failedRoutes + waiting + pendingPairs,
-    ...(oldest === undefined ? {} : { oldestMs: core.now() - oldest.since, hint: oldest.hint || oldest.message }),
-  };
-};
+export interface DataplaneStatusRow {
+  driver: string;
+  state: 'up' | 'connecting' | 'down';
+  /** Of the data plane's memory: a new value means that it restarted empty. */
+  generation: string;
+  pid?: number;
+  workers?: number;
+  /** Bytes of table memory in use. */
+  memoryUsed?: number;
+}
 
-export class CoreView implements View {
-  readonly #parts: ViewParts;
-  readonly #core: Core;
+export interface NamespaceStatusRow {
+  name: string;
+  state: 'in-sync' | 'syncing' | 'absent';
+  routes4: number;
+  routes6: number;
+  neighbours: number;
+  links: number;
+  /** Netlink messages received since start. */
+  messages: number;
+  /** Times the kernel dropped notifications (ENOBUFS). */
+  overruns: number;
+  resyncs: number;
+  lastResync?: { cause: string; ms: number /** Unix time, ms. */; at: number };
+  /** Messages not understood, skipped. */
+  drops: number;
+}
 
-  constructor(parts: ViewParts) {
-    this.#parts = parts;
-    this.#core = parts.core;
-  }
+export interface RoundsRow {
+  count: number;
+  lastMs: number;
+  maxMs: number;
+  operations: number;
+  failed: number;
+}
 
-  status(): StatusRow {
-    const info = this.#core.dataplane.info();
-    const { count, lastMs, maxMs, operations, failed } = this.#core.reconciler.stats;
-    const { stats } = this.#core.reconciler.routes;
-    return {
-      version: this.#parts.version,
-      pid: process.pid,
-      uptimeMs: Math.round(this.#core.now() - this.#parts.startedAt),
-      health: health(this.#core),
-      dataplane: { ...info, state: info.state === 'up' ? 'up' : 'connecting' },
-      namespaces: [...this.#core.sources.values()].map((source) => this.#namespaceRow(source.ns.name)),
-      rounds: { count, lastMs, maxMs, operations: operations + stats.routes, failed: failed + stats.failed },
-    };
-  }
+export interface StatusRow {
+  version: string;
+  pid: number;
+  uptimeMs: number;
+  health: HealthRow;
+  dataplane: DataplaneStatusRow;
+  namespaces: NamespaceStatusRow[];
+  rounds: RoundsRow;
+}
 
-  #namespaceRow(name: string): NamespaceStatusRow {
-    const source = this.#core.sources.get(name);
-    if (source === undefined) throw new LcpError('NO_SUCH_NETNS', { op: 'show', key: name });
-    const { ns, counters, lastResync } = source;
-    return {
-      name,
-      state: ns.state,
-      routes4: ns.routes4.prefixes.entryCount,
-      routes6: ns.routes6.prefixes.entryCount,
-      neighbours: ns.neighbours.size,
-      links: ns.links.size,
-      messages: counters.messages,
-      overruns: counters.losses,
-      resyncs: counters.resyncs,
-      ...(lastResync === undefined ? {} : { lastResync }),
-      drops: counters.malformed,
-    };
-  }
+export interface PairRow {
+  phy: string;
+  host: string;
+  netns: string;
+  type: 'tap' | 'tun';
+  state: 'up' | 'down' | 'pending' | 'failed';
+  /** Why it is pending or failed. */
+  reason?: string;
+  phyIfindex?: number;
+  hostIfindex?: number;
+  /** Data plane port number. */
+  port?: number;
+  mac?: string;
+  mtu?: number;
+  carrier?: boolean;
+}
 
-  pairs() {
-    return pairRows(this.#core);
-  }
-  links() {
-    return linkRows(this.#core);
-  }
-  addresses() {
-    return addressRows(this.#core);
-  }
-  neighbours() {
-    return neighbourRows(this.#core);
-  }
-  nexthops() {
-    return nexthopRows(this.#core);
-  }
-  routes(filter: RouteFilter) {
-    return routeRows(this.#core, filter);
-  }
-  adjacencies() {
-    return adjacencyRows(this.#core);
-  }
-  interfaces() {
-    return interfaceRows(this.#core);
-  }
-  counters(request: { all?: boolean }) {
-    return counterRows(this.#core, request.all === true);
-  }
-  punts() {
-    return puntRows(this.#core);
-  }
-  lookup(request: LookupRequest) {
-    return lookupRows(this.#core, request);
-  }
-  diff() {
-    return diff(this.#core);
-  }
-  plan(request: { configText: string }) {
-    return this.#parts.plan(request.configText);
-  }
-  reload() {
-    return this.#parts.reload();
-  }
+export interface LinkRow {
+  netns: string;
+  ifindex: number;
+  name: string;
+  /** IFLA_INFO_KIND (tun, veth, vlan, …); absent for plain devices. */
+  kind?: string;
+  mac?: string;
+  mtu: number;
+  /** Flag names as `ip link` prints them: UP, LOWER_UP, BROADCAST, … */
+  flags: string[];
+  operstate: string;
+  /** Name of the master (bridge, VRF, bond). */
+  master?: string;
+  /** Name of the lower device (vlan, macvlan, …). */
+  link?: string;
+}
 
-  async waitSynced(request: { timeoutMs: number }, signal: AbortSignal): Promise<WaitSyncedResult> {
-    const started = this.#core.now();
-    let calm = 0;
-    for (;;) {
-      // notices of what the caller did before asking are in our sockets: let them be read first, and
-      // believe a calm only when a second look sees it too
-      await sleep(POLL_MS);
-      const pending = openWork(this.#core);
-      calm = pending.length === 0 ? calm + 1 : 0;
-      const ms = Math.round(this.#core.now() - started);
-      if (calm >= 2) return { synced: true, ms, pending: [] };
-      if (ms >= request.timeoutMs || signal.aborted) return { synced: false, ms, pending };
-    }
-  }
+export interface AddressRow {
+  netns: string;
+  dev: string;
+  /** With prefix length: 192.0.2.1/24. */
+  address: string;
+  peer?: string;
+  scope: string;
+  flags: string[];
+}
 
-  watch(onEvent: (event: WatchEvent) => void): () => void {
-    return this.#parts.changes.watch(onEvent);
-  }
+export interface NeighbourRow {
+  netns: string;
+  dev: string;
+  address: string;
+  mac?: string;
+  /** NUD state names in lower case, as `ip neigh`: reachable, stale, permanent, failed, … */
+  state: string;
+  installed: boolean;
+}
 
-  async trace(request: TraceRequest, onPacket: (packet: TracePacket) => void, signal: AbortSignal): Promise<void> {
-    const { dataplane } = this.#core;
-    const deadline = request.timeoutMs === undefined ? Number.POSITIVE_INFINITY : this.#core.now() + request.timeoutMs;
-    let left = request.count ?? Number.POSITIVE_INFINITY;
-    const arm = request.all === true ? Math.min(left, MOST_ARMED) : 0;
-    let after = 0;
-    let first = true;
-    while (!signal.aborted && left > 0) {
-      const packets = dataplane.traces(after, first ? arm : 0);
-      first = false;
-      for (const packet of packets) {
-        after = packet.seq;
-        if (left-- <= 0) return;
-        onPacket(this.#packet(packet));
-      }
-      if (this.#core.now() >= deadline) return;
-      if (packets.length === 0) await sleep(TRACE_POLL_MS);
-    }
-  }
+export interface NexthopRow {
+  netns: string;
+  id: number;
+  family: 'inet' | 'inet6' | 'unspec';
+  via?: string;
+  dev?: string;
+  blackhole?: boolean;
+  /** Members when this is a group. */
+  group?: { id: number; weight: number }[];
+}
 
-  #packet(p: TracedPacket): TracePacket {
-    const { reconciler } = this.#core;
-    const host = hostName(this.#core, p.inPhy);
-    const dash = p.fate.indexOf('-');
-    const path = [p.fromHost ? 'host-rx' : 'phy-rx'];
-    if (p.tableHandle !== 0) path.push(`table ${p.tableHandle}`);
-    if (p.target !== 0) path.push(`path-set ${p.target}`);
-    if (p.adjacency !== 0) path.push(`adjacency ${p.adjacency}`);
-    path.push(p.fate);
-    return {
-      time: Number(p.timeNs / 1000n) / 1000,
-      rx: p.fromHost ? host : p.inPhy,
-      ...(p.outPhy === '' ? {} : { tx: p.outPhy }),
-      action: dash < 0 ? p.fate : p.fate.slice(0, dash),
-      ...(dash < 0 ? {} : { reason: p.fate.slice(dash + 1) }),
-      path,
-      layer: reconciler.pairs.spec(p.inPhy)?.type === 'tun' ? 'ip' : 'ethernet',
-      length: p.length,
-      bytes: Buffer.from(p.bytes).toString('base64'),
-    };
-  }
+export interface PathRow {
+  via?: string;
+  dev: string;
+  weight: number;
+  /** onlink, dead, linkdown, … */
+  flags?: string[];
+}
 
-  resync(request: { netns?: string }) {
-    const names = request.netns === undefined ? [...this.#core.sources.keys()] : [request.netns];
-    for (const name of names) {
-      const source = this.#core.sources.get(name);
-      if (source === undefined) throw new LcpError('NO_SUCH_NETNS', { op: 'resync', key: name });
-      source.resync('asked for by lcpctl');
-    }
-    return { namespaces: names };
-  }
+export interface RouteFilter {
+  netns?: string;
+  table?: number;
+  family?: 'inet' | 'inet6';
+  /** Rows equal to or inside this prefix. */
+  prefix?: string;
+  /** At most so many rows. */
+  limit?: number;
+}
+
+export interface RouteRow {
+  netns: string;
+  table: number;
+  prefix: string;
+  /** unicast, local, broadcast, multicast, blackhole, unreachable, prohibit, throw, … */
+  type: string;
+  /** Routing protocol name or number: kernel, bgp, ospf, static, … */
+  protocol: string;
+  metric: number;
+  paths: PathRow[];
+  /** The data plane has it. */
+  installed: boolean;
+  /** It is the one that the kernel uses for its prefix. */
+  best: boolean;
+  /** Why it is not installed. */
+  reason?: string;
+}
+
+export interface AdjacencyRow {
+  id: number;
+  port: number;
+  phy: string;
+  host: string;
+  family: 'inet' | 'inet6' | 'any';
+  /** Next hop address; absent for the glean and multicast adjacencies. */
+  nexthop?: string;
+  state: string;
+  /** Link-layer header in hex. */
+  rewrite?: string;
+  packets: number;
+  bytes: number;
+}
+
+export interface InterfaceRow {
+  phy: string;
+  host: string;
+  netns: string;
+  rxPackets: number;
+  rxBytes: number;
+  txPackets: number;
+  txBytes: number;
+  /** Packets given to the host interface. */
+  punts: number;
+  drops: number;
+}
+
+export interface CounterRow {
+  phy: string;
+  name: string;
+  value: number;
+}
+
+export interface PuntRow {
+  phy: string;
+  reason: string;
+  packets: number;
+}
+
+export interface LookupRequest {
+  addresses: string[];
+  table?: number;
+  netns?: string;
+}
+
+export type LookupType =
+  | 'unicast'
+  | 'local'
+  | 'broadcast'
+  | 'multicast'
+  | 'blackhole'
+  | 'unreachable'
+  | 'prohibit'
+  | 'throw'
+  | 'punt'
+  | 'none';
+
+export interface LookupFound {
+  address: string;
+  netns: string;
+  table?: number;
+  /** The longest matching prefix; absent when nothing matches. */
+  prefix?: string;
+  /** 'none' = no route in the data plane. */
+  type: LookupType;
+  /** `complete`: the adjacency has a rewrite, packets leave at once. */
+  paths: { via?: string; dev: string; weight: number; complete: boolean }[];
+}
+
+/** A single address that cannot be looked up (not an address, unknown table) does not spoil the others. */
+export interface LookupFailed {
+  address: string;
+  error: string;
+}
+
+export type LookupRow = LookupFound | LookupFailed;
+
+/** One object on which kernel, desired and actual do not agree. */
+export interface DifferenceRow {
+  kind: string;
+  key: string;
+  kernel?: string;
+  desired?: string;
+  actual?: string;
+  reason: string;
+}
+
+export interface DiffResult {
+  differences: DifferenceRow[];
+  /** Objects compared, by kind. */
+  checked: Record<string, number>;
+  ms: number;
+}
+
+export interface WaitSyncedResult {
+  synced: boolean;
+  ms: number;
+  /** What is still open, readable, bounded. */
+  pending: string[];
+}
+
+export interface WatchEvent {
+  /** Unix time, ms. */
+  time: number;
+  area: string;
+  event: string;
+  key: string;
+  detail?: string;
+}
+
+export interface TraceRequest {
+  /** Stop after so many packets; absent = until cancelled or `timeoutMs`. */
+  count?: number;
+  /** Transit packets too, not only punted and dropped ones. */
+  all?: boolean;
+  timeoutMs?: number;
+}
+
+/** One packet as the data plane saw it. */
+export interface TracePacket {
+  /** Unix time, ms, with fraction. */
+  time: number;
+  /** Interface it came in on (phy or host name). */
+  rx: string;
+  /** Interface it left by. */
+  tx?: string;
+  /** forward, punt, x-connect, drop. */
+  action: string;
+  /** Counter or punt reason. */
+  reason?: string;
+  /** The nodes it went through, in order: rx, fib, adjacency 7, tx … */
+  path: string[];
+  /** Whether `bytes` begins with an Ethernet header or directly with IP (TUN). */
+  layer: 'ethernet' | 'ip';
+  /** Length on the wire, bytes. */
+  length: number;
+  /** The first bytes, base64. */
+  bytes: string;
+}
+
+export interface PlanOperation {
+  op: 'add' | 'update' | 'delete';
+  kind: string;
+  key: string;
+  detail?: string;
+}
+
+export interface PlanResult {
+  operations: PlanOperation[];
+  /** Configuration keys whose change takes effect only after a restart. */
+  restartNeeded: string[];
+}
+
+export interface ResyncResult {
+  /** Namespaces for which a resync was started. */
+  namespaces: string[];
+}
+
+export type MaybePromise<T> = T | Promise<T>;
+
+/**
+ * What the core offers. `watch` and `trace` push; the caller stops them. `routes` pulls, so that a slow client
+ * slows the walk instead of filling memory: it must tolerate route changes between two steps.
+ */
+export interface View {
+  status(): MaybePromise<StatusRow>;
+  pairs(): MaybePromise<PairRow[]>;
+  links(): MaybePromise<LinkRow[]>;
+  addresses(): MaybePromise<AddressRow[]>;
+  neighbours(): MaybePromise<NeighbourRow[]>;
+  nexthops(): MaybePromise<NexthopRow[]>;
+  routes(filter: RouteFilter): Iterable<RouteRow> | AsyncIterable<RouteRow>;
+  adjacencies(): MaybePromise<AdjacencyRow[]>;
+  interfaces(): MaybePromise<InterfaceRow[]>;
+  /** `all`: counters that are zero too. */
+  counters(request: { all?: boolean }): MaybePromise<CounterRow[]>;
+  punts(): MaybePromise<PuntRow[]>;
+  /** One row for each address, in the order asked. */
+  lookup(request: LookupRequest): MaybePromise<LookupRow[]>;
+  /** Re-reads kernel and data plane. */
+  diff(): MaybePromise<DiffResult>;
+  /** Resolves when synced or after `timeoutMs`; `signal` aborts when the client goes away. */
+  waitSynced(request: { timeoutMs: number }, signal: AbortSignal): Promise<WaitSyncedResult>;
+  /** Calls back for each state change until the returned function is called. */
+  watch(onEvent: (event: WatchEvent) => void): () => void;
+  /** Calls back for each packet until `signal` aborts; resolves when count or time is reached. */
+  trace(request: TraceRequest, onPacket: (packet: TracePacket) => void, signal: AbortSignal): Promise<void>;
+  resync(request: { netns?: string }): MaybePromise<ResyncResult>;
+  /** What a reload with this text would do; throws LcpError CONFIG_INVALID with all messages when it is not valid. */
+  plan(request: { configText: string }): MaybePromise<PlanResult>;
+  /** Reads the configuration file again and applies the difference. */
+  reload(): MaybePromise<PlanResult>;
 }
