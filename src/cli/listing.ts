@@ -2,8 +2,8 @@
 //
 // Invariants: columns are for eyes and may change; scripts use --json, which is the rows as lcpd gives them.
 
+import type { NexthopRow, PathRow } from '../lcp/view.ts';
 import type { MethodName, Methods } from '../northbound/protocol.ts';
-import type { NexthopRow, PathRow } from '../northbound/view.ts';
 import { byAddress, byName, byNumber, type Order } from './order.ts';
 import type { Column } from './table.ts';
 

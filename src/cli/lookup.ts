@@ -4,9 +4,9 @@
 // they arrive, so that a slow writer gets each answer at once and a fast one does not wait for single answers.
 
 import { Command } from 'commander';
+import type { LookupRequest, LookupRow } from '../lcp/view.ts';
 import { parseIp } from '../lib/ip.ts';
 import { LineSplitter } from '../lib/lines.ts';
-import type { LookupRequest, LookupRow } from '../northbound/view.ts';
 import { parseTable } from './arguments.ts';
 import type { Connection } from './connection.ts';
 import { CliError, exitCodes } from './exit.ts';

@@ -1,6 +1,6 @@
 // Texts: status, lookups, plans and events as a person reads them.
 
-import type { DiffResult, LookupRow, PlanResult, StatusRow, TracePacket, WatchEvent } from '../northbound/view.ts';
+import type { DiffResult, LookupRow, PlanResult, StatusRow, TracePacket, WatchEvent } from '../lcp/view.ts';
 import { formatPath } from './listing.ts';
 import { summarize } from './packet.ts';
 import { formatTable, printable } from './table.ts';

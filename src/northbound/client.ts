@@ -5,12 +5,12 @@
 // Each request answers once, also when it is cancelled; when the peer is gone its requests are aborted.
 
 import type { Socket } from 'node:net';
+import type { View } from '../lcp/view.ts';
 import { errorTable, LcpError, messageOf } from '../lib/errors.ts';
 import { LineSplitter } from '../lib/lines.ts';
 import type { Logger } from '../lib/log.ts';
 import { type Job, jobOf, type RowSource } from './methods.ts';
 import { type ErrorReply, maxRequestBytes, type Reply, type RequestId } from './protocol.ts';
-import type { View } from './view.ts';
 
 const MAX_RUNNING = 32;
 const MAX_ID_CHARS = 64;

@@ -18,11 +18,11 @@ import {
 } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
+import type { View } from '../lcp/view.ts';
 import { LcpError, messageOf, systemErrorOf } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { type ClientContext, ControlClient, type ControlCounters } from './client.ts';
 import { probe } from './probe.ts';
-import type { View } from './view.ts';
 
 export interface ControlOptions {
   /** Absolute path. */

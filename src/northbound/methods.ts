@@ -4,10 +4,10 @@
 // answer; `rows` is walked at the speed of its reader; `push` sends when something happens, until it is stopped.
 
 import { z } from 'zod';
+import type { MaybePromise, View } from '../lcp/view.ts';
 import { LcpError } from '../lib/errors.ts';
 import { parsePrefix } from '../lib/ip.ts';
 import type { MethodName } from './protocol.ts';
-import type { MaybePromise, View } from './view.ts';
 
 export type RowSource = Iterable<unknown> | AsyncIterable<unknown>;
 

@@ -32,7 +32,7 @@ import type {
   TraceRequest,
   WaitSyncedResult,
   WatchEvent,
-} from './view.ts';
+} from '../lcp/view.ts';
 
 /** Longest request line, bytes. A longer one is answered with an error and ends the connection. */
 export const maxRequestBytes = 2 ** 20;

@@ -1,0 +1,81 @@
+// Reload by difference.
+
+import { describe, expect, it } from 'vitest';
+import { applicableConfig, diffConfig } from '../../../src/config/diff.ts';
+import { loadConfig } from '../../../src/config/load.ts';
+
+function configOf(text: string) {
+  const result = loadConfig(text);
+  if ('errors' in result) throw new Error(JSON.stringify(result.errors));
+  return result.config;
+}
+
+const base = configOf(
+  'netns: cp\npairs:\n  - { phy: a, host: e0 }\n  - { phy: b, host: e1 }\n  - { phy: c, host: e2 }',
+);
+
+describe('diffConfig', () => {
+  it('finds nothing where nothing changed, whatever the order of the pairs', () => {
+    const same = configOf(
+      'netns: cp\npairs:\n  - { phy: c, host: e2 }\n  - { phy: a, host: e0 }\n  - { phy: b, host: e1, netns: cp }',
+    );
+    expect(diffConfig(base, same)).toEqual({
+      pairs: { added: [], removed: [], changed: [] },
+      live: [],
+      restartNeeded: [],
+    });
+  });
+
+  it('names pairs added, removed and changed', () => {
+    const next = configOf(
+      'netns: cp\npairs:\n  - { phy: b, host: e1, type: tun }\n  - { phy: c, host: e9 }\n  - { phy: d, host: e0 }',
+    );
+    const { pairs } = diffConfig(base, next);
+    expect(pairs.added.map(({ phy }) => phy)).toEqual(['d']);
+    expect(pairs.removed.map(({ phy }) => phy)).toEqual(['a']);
+    expect(pairs.changed.map(({ from, to }) => [from.phy, from.type, from.host, to.type, to.host])).toEqual([
+      ['b', 'tap', 'e1', 'tun', 'e1'],
+      ['c', 'tap', 'e2', 'tap', 'e9'],
+    ]);
+  });
+
+  it('moves every pair that took the default namespace when that changes', () => {
+    const next = configOf(
+      'netns: cp2\npairs:\n  - { phy: a, host: e0 }\n  - { phy: b, host: e1, netns: cp }\n  - { phy: c, host: e2 }',
+    );
+    expect(diffConfig(base, next).pairs.changed.map(({ to }) => to.phy)).toEqual(['a', 'c']);
+  });
+
+  it('tells what is applied at once from what needs a restart', () => {
+    const next = configOf(
+      'dataplane: { workers: 2, memory: 1GiB }\ncontrol: { socket: /tmp/c.sock, mode: "0600", group: adm }\n' +
+        'log: { level: debug, areas: { lcp: trace } }\nnetlink: { rx-buffer-bytes: 1MiB, queue-messages: 2000, neighbours: false }\n' +
+        'retry: { initial-ms: 50, max-ms: 1000 }',
+    );
+    const diff = diffConfig(base, next);
+    expect(diff.live).toEqual(['log.level', 'log.areas', 'retry.initial-ms', 'retry.max-ms']);
+    expect(diff.restartNeeded).toEqual([
+      'dataplane.workers',
+      'dataplane.memory',
+      'dataplane.socket',
+      'control.socket',
+      'control.mode',
+      'control.group',
+      'netlink.rx-buffer-bytes',
+      'netlink.queue-messages',
+      'netlink.neighbours',
+    ]);
+  });
+
+  it('keeps saying that a restart is needed until it has happened', () => {
+    const next = configOf('dataplane: { workers: 2 }\nlog: { level: debug }');
+    const running = applicableConfig(base, next);
+    expect(running.dataplane.workers).toBe(1);
+    expect(running.log.level).toBe('debug');
+    expect(diffConfig(running, next)).toEqual({
+      pairs: { added: [], removed: [], changed: [] },
+      live: [],
+      restartNeeded: ['dataplane.workers'],
+    });
+  });
+});
