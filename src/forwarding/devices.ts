@@ -15,6 +15,7 @@ import { decodePorts, encodeLink, encodePair, type Port } from './port.ts';
 const MAX_PORTS = 256;
 const ENODEV = -19;
 const ENXIO = -6;
+const ENOENT = -2;
 
 const refused = (code: string, errno: number, what: string, hint = ''): OperationResult => ({
   ok: false,
@@ -95,7 +96,7 @@ export class Devices {
     if (before !== undefined) {
       const gone = n.portDel(this.#handle, before.id) as number;
       this.refresh();
-      if (gone < 0) return refused('PORT_REFUSED', gone, `port of ${pair.phy} cannot be removed`);
+      if (gone < 0 && gone !== ENOENT) return refused('PORT_REFUSED', gone, `port of ${pair.phy} cannot be removed`);
     }
     if (pair.phyIfindex === 0) return { ok: true, handle: held };
 
@@ -141,7 +142,7 @@ export class Devices {
     if (port !== undefined) {
       const gone = n.portDel(this.#handle, port.id) as number;
       this.refresh();
-      if (gone < 0) return refused('PORT_REFUSED', gone, `port of ${pair.phy} cannot be removed`);
+      if (gone < 0 && gone !== ENOENT) return refused('PORT_REFUSED', gone, `port of ${pair.phy} cannot be removed`);
     }
     if (held !== 0 || port !== undefined) {
       let deleted = 0;

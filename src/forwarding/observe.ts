@@ -6,7 +6,7 @@ import type { Devices } from './devices.ts';
 import { native, SIZE } from './native.ts';
 import { addressText } from './port.ts';
 
-const STATES = ['incomplete', 'complete', 'attached', 'multicast'] as const;
+const STATES = ['incomplete', 'complete', 'attached', 'multicast', 'dead'] as const;
 const MAX_PATHS = 256;
 const BATCH = 256;
 

@@ -1,19 +1,6 @@
 // CoreView: the View that the doors ask, answered from the three states. Nothing here changes state.
 
 import { LcpError } from '../lib/errors.ts';
-import type {
-  HealthRow,
-  LookupRequest,
-  NamespaceStatusRow,
-  PlanResult,
-  RouteFilter,
-  StatusRow,
-  TracePacket,
-  TraceRequest,
-  View,
-  WaitSyncedResult,
-  WatchEvent,
-} from '../northbound/view.ts';
 import { type Core, openWork, type StateChanges } from './core.ts';
 import type { TracedPacket } from './dataplane.ts';
 import { diff } from './diff.ts';
@@ -31,6 +18,19 @@ import {
   pairRows,
   puntRows,
 } from './show.ts';
+import type {
+  HealthRow,
+  LookupRequest,
+  NamespaceStatusRow,
+  PlanResult,
+  RouteFilter,
+  StatusRow,
+  TracePacket,
+  TraceRequest,
+  View,
+  WaitSyncedResult,
+  WatchEvent,
+} from './view.ts';
 
 const POLL_MS = 5;
 const TRACE_POLL_MS = 50;

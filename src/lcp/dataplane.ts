@@ -73,7 +73,8 @@ export interface AdjacencyRow {
   readonly phy: string;
   readonly family: Family;
   readonly nexthop: string;
-  readonly state: 'incomplete' | 'complete' | 'attached' | 'multicast';
+  /** dead: its port was deleted, path lists still name it. */
+  readonly state: 'incomplete' | 'complete' | 'attached' | 'multicast' | 'dead';
   readonly rewrite: string;
   readonly packets: number;
   readonly bytes: number;

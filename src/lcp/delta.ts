@@ -63,6 +63,10 @@ export class DeltaTable {
     }
   }
 
+  isOpen(kind: Kind, key: string): boolean {
+    return (this.#open.get(kind) as Set<string>).has(key);
+  }
+
   get openCount(): number {
     let n = 0;
     for (const set of this.#open.values()) n += set.size;

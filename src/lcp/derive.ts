@@ -13,7 +13,7 @@ import type { Address } from '../netlink/address.ts';
 import { NUD_VALID } from '../netlink/neighbour.ts';
 import * as k from '../netlink/uapi.ts';
 import type { Namespace } from './namespace.ts';
-import { type Link, type Neighbour, type Path, SPECIAL, tableKey } from './objects.ts';
+import { type Family, type Link, type Neighbour, type Path, SPECIAL, tableKey } from './objects.ts';
 import type { Pairs } from './pairs.ts';
 import type { Leg, PathSet } from './pathsets.ts';
 import { type Routes, routeTosOf, routeTypeOf } from './routes.ts';
@@ -42,11 +42,15 @@ export const RESOLVED_PATHS = 16;
 const isUp = (ns: Namespace, ifindex: number): boolean => ((ns.links.get(ifindex)?.flags ?? 0) & k.IFF_UP) !== 0;
 
 /** Whether the kernel sends by this leg now. */
-const usable = (ns: Namespace, leg: Leg): boolean => {
+const usable = (ns: Namespace, leg: Leg, family: Family): boolean => {
   if ((leg.flags & k.RTNH_F_DEAD) !== 0) return false;
   if (!isUp(ns, leg.ifindex)) return false;
   const conf = ns.netconf.get(leg.ifindex);
-  const ignores = leg.gatewayFamily === AF_INET6 ? conf?.ignoreLinkdown6 : conf?.ignoreLinkdown4;
+  // IPv4 ors the setting of all interfaces to each; IPv6 copies it to each when it is written
+  const ignores =
+    family === 6
+      ? conf?.ignoreLinkdown6
+      : conf?.ignoreLinkdown4 || ns.netconf.get(k.NETCONFA_IFINDEX_ALL)?.ignoreLinkdown4;
   return !ignores || ((ns.links.get(leg.ifindex)?.flags ?? 0) & k.IFF_LOWER_UP) !== 0;
 };
 
@@ -84,7 +88,7 @@ export const viaOf = (leg: Leg): string =>
 export const derivePathSet = (ns: Namespace, pairs: Pairs, p: PathSet): { target: number; paths: Path[] } => {
   const legs = legsOf(ns, p);
   if (legs === 'blackhole') return { target: SPECIAL.blackhole, paths: [] };
-  const live = legs.filter((leg) => usable(ns, leg));
+  const live = legs.filter((leg) => usable(ns, leg, p.family));
   if (live.length === 0) return { target: SPECIAL.none, paths: [] };
   const paths: Path[] = [];
   for (const leg of live) {

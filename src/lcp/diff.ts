@@ -5,7 +5,6 @@
 
 import { NUD_VALID } from '../netlink/neighbour.ts';
 import { IFA_F_TENTATIVE, RTN_UNICAST } from '../netlink/uapi.ts';
-import type { DifferenceRow, DiffResult } from '../northbound/view.ts';
 import { type Core, openWork } from './core.ts';
 import { ROUTE_WORDS } from './dataplane.ts';
 import type { Namespace } from './namespace.ts';
@@ -13,6 +12,7 @@ import { FIRST_HANDLE, keyOf, type LcpObject, pathsText, SPECIAL_NAMES, sameObje
 import type { PathSet } from './pathsets.ts';
 import { prefixText } from './routerows.ts';
 import { protocolOf, type Routes, routeTypeOf } from './routes.ts';
+import type { DifferenceRow, DiffResult } from './view.ts';
 
 const TRIES = 5;
 const PAUSE_MS = 100;

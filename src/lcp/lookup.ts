@@ -2,7 +2,6 @@
 
 import { LcpError } from '../lib/errors.ts';
 import { formatIp, maskBytes, parseIp, wordsOf } from '../lib/ip.ts';
-import type { LookupFound, LookupRequest, LookupRow, LookupType } from '../northbound/view.ts';
 import type { Core } from './core.ts';
 import type { LookupAnswer } from './dataplane.ts';
 import { LOOKUP_TABLES4, LOOKUP_TABLES6 } from './derive.ts';
@@ -10,6 +9,7 @@ import type { Namespace } from './namespace.ts';
 import { type Family, FIRST_HANDLE, neighbourKey, SPECIAL, SPECIAL_NAMES, tableKey } from './objects.ts';
 import { pathRows } from './routerows.ts';
 import { hostName } from './show.ts';
+import type { LookupFound, LookupRequest, LookupRow, LookupType } from './view.ts';
 
 const familyName = (address: string): Family => (address.includes(':') ? 6 : 4);
 

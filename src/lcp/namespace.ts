@@ -10,7 +10,7 @@
 //   link down or without carrier          nexthop objects over it vanish, and the routes with them:
 //                                         modelled at once (#flushNexthops), then read again
 //   nexthop object deleted or replaced    its path sets are derived again; on deletion routes go
-//   link up, address added                dead legs come back to life: read again where some were dead
+//   link up, carrier, address added       dead legs come back to life: read again where some were dead
 // Reference: fib_sync_down_dev, fib_sync_up, fib_sync_down_addr, nexthop_flush_dev.
 
 import { AF_INET, AF_INET6, ipBytes, wordsOf } from '../lib/ip.ts';
@@ -81,6 +81,8 @@ export class Namespace {
 
   #epoch = 1;
   readonly #dumpEpoch = new Map<string, number>();
+  /** Device that the running dump is restricted to. */
+  #dumpOif: number | undefined;
   readonly #seen = new Map<string, number>();
   readonly #message = new RouteMessage();
 
@@ -91,6 +93,7 @@ export class Namespace {
   /** A dump begins: what it shows from here on counts as seen. */
   dumpBegin(kind: DumpKind, scope: DumpScope): void {
     this.#epoch++;
+    this.#dumpOif = scope.oif;
     this.#dumpEpoch.set(`${kind} ${scope.family}`, this.#epoch);
   }
 
@@ -152,7 +155,7 @@ export class Namespace {
           if (!decodeRoute(batch, offset, m)) return false;
           const routes = m.family === AF_INET ? this.routes4 : m.family === AF_INET6 ? this.routes6 : undefined;
           if (routes === undefined) return true;
-          if (type === k.RTM_NEWROUTE) routes.add(m, flags, fromDump, this.#epoch);
+          if (type === k.RTM_NEWROUTE) routes.add(m, flags, fromDump, this.#epoch, this.#dumpOif);
           else routes.remove(m, this.#epoch);
           return true;
         }
@@ -195,7 +198,9 @@ export class Namespace {
         case k.RTM_NEWNETCONF: {
           const c = decodeNetconf(batch, offset);
           if (c === undefined) return false;
-          if (c.ifindex > 0) this.#setNetconf(c.ifindex, c.family, c.forwarding, c.ignoreRoutesWithLinkdown);
+          if (c.ifindex !== k.NETCONFA_IFINDEX_DEFAULT) {
+            this.#setNetconf(c.ifindex, c.family, c.forwarding, c.ignoreRoutesWithLinkdown);
+          }
           return true;
         }
         default:
@@ -218,6 +223,14 @@ export class Namespace {
     else if (!this.doubts.has(whole)) this.doubts.set(`${whole} ${oif}`, { kind, scope: { family, oif } });
   }
 
+  /** Legs over a device that were told to be dead may live again: nobody tells. */
+  #doubtDead(ifindex: number): void {
+    for (const p of this.pathsets.usingIfindex(ifindex)) {
+      if (!p.legs.some((l) => l.ifindex === ifindex && (l.flags & k.RTNH_F_DEAD) !== 0)) continue;
+      this.#doubt('route', p.family === 4 ? AF_INET : AF_INET6, ifindex);
+    }
+  }
+
   #setLink(link: Link): void {
     const before = this.links.get(link.ifindex);
     this.links.set(link.ifindex, link);
@@ -238,6 +251,8 @@ export class Namespace {
     if (wasUp !== isUp) {
       this.#doubt('route', AF_INET, link.ifindex);
       this.#doubt('route', AF_INET6, link.ifindex);
+    } else if (hasCarrier && !hadCarrier) {
+      this.#doubtDead(link.ifindex);
     }
   }
 
@@ -267,14 +282,7 @@ export class Namespace {
 
   #setAddress(a: Address): void {
     const key = addressKey(a);
-    if (!this.addresses.has(key) && a.family === AF_INET) {
-      for (const p of this.pathsets.usingIfindex(a.ifindex)) {
-        if (p.legs.some((l) => l.ifindex === a.ifindex && (l.flags & k.RTNH_F_DEAD) !== 0)) {
-          this.#doubt('route', AF_INET, a.ifindex);
-          break;
-        }
-      }
-    }
+    if (!this.addresses.has(key) && a.family === AF_INET) this.#doubtDead(a.ifindex);
     this.addresses.set(key, a);
     this.#see('address', key);
     this.dirtyLinks.add(a.ifindex);
@@ -362,7 +370,11 @@ export class Namespace {
     }
     this.netconf.set(ifindex, c);
     this.dirtyLinks.add(ifindex);
-    if (ignoreLinkdown !== undefined) this.#reviewLegsOver(ifindex);
+    if (ignoreLinkdown === undefined) return;
+    for (const i of ifindex === k.NETCONFA_IFINDEX_ALL ? this.links.keys() : [ifindex]) {
+      this.#reviewLegsOver(i);
+      this.#doubtDead(i);
+    }
   }
 
   /** Path sets whose usable legs may have changed with a device: derive them again. */

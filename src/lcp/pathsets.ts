@@ -1,12 +1,17 @@
 // Path sets as the kernel states them, interned: one namespace's routes share some thousand of them.
 //
 // Identity is what the kernel's fib_info compares: nexthop object id, or the legs (device, gateway,
-// weight, on-link and dead flags), and the preferred source. `refs` counts kernel entries; a set
+// weight, on-link and dead flags), the preferred source, and the routes' family, because what a leg
+// without carrier is worth is a setting of that family. `refs` counts kernel entries; a set
 // without any is free to go once no route in the data plane uses its handle. What a set resolves to
 // (usable legs over pairs) is derived in derive.ts and changes without the set changing.
 
+import type { Family } from './objects.ts';
+
 /** RTNH_F_DEAD, RTNH_F_ONLINK: the leg flags that tell one path set from another. */
 const IDENTITY_FLAGS = 1 | 4;
+/** Words before the legs: nexthop object, preferred source, family. */
+export const HEAD_WORDS = 3;
 /** Words of one leg in the packed form: ifindex, weight, flags | family << 8 | encap << 16, 4 of gateway. */
 export const LEG_WORDS = 7;
 
@@ -33,20 +38,25 @@ export class PathSet {
   readonly legs: readonly Leg[];
   /** Preferred IPv4 source, raw word, 0 when none: its removal takes the routes along, unannounced. */
   readonly prefsrc: number;
+  /** Of the routes that use it. */
+  readonly family: Family;
   readonly words: Uint32Array;
   readonly hash: number;
   /** Kernel entries that use it. */
   refs = 0;
   /** What the data plane calls it, 0 while it does not hold it. */
   handle = 0;
+  /** What the data plane holds under the handle is old or on its way out: it is stated again before a route uses it. */
+  stale = false;
   /** What it resolves to: see derive.ts. -1 unknown, 0 nothing usable, 1..15 special, 16 legs. */
   resolved = -1;
 
-  constructor(id: number, nhId: number, legs: readonly Leg[], prefsrc: number, words: Uint32Array, hash: number) {
+  constructor(id: number, words: Uint32Array, hash: number) {
     this.id = id;
-    this.nhId = nhId;
-    this.legs = legs;
-    this.prefsrc = prefsrc;
+    this.nhId = words[0] as number;
+    this.prefsrc = words[1] as number;
+    this.family = words[2] === 6 ? 6 : 4;
+    this.legs = legsOf(words);
     this.words = words;
     this.hash = hash;
   }
@@ -54,14 +64,15 @@ export class PathSet {
 
 /** Collects the words that identify a path set; reused for every message. */
 export class PathSetKey {
-  words = new Uint32Array(2 + LEG_WORDS * 8);
-  length = 2;
+  words = new Uint32Array(HEAD_WORDS + LEG_WORDS * 8);
+  length = HEAD_WORDS;
   legCount = 0;
 
-  begin(nhId: number, prefsrc: number): void {
+  begin(nhId: number, prefsrc: number, family: Family): void {
     this.words[0] = nhId;
     this.words[1] = prefsrc;
-    this.length = 2;
+    this.words[2] = family;
+    this.length = HEAD_WORDS;
     this.legCount = 0;
   }
 
@@ -97,7 +108,7 @@ export class PathSetKey {
 
 const legsOf = (words: Uint32Array): Leg[] => {
   const legs: Leg[] = [];
-  for (let i = 2; i < words.length; i += LEG_WORDS) {
+  for (let i = HEAD_WORDS; i < words.length; i += LEG_WORDS) {
     const packed = words[i + 2] as number;
     legs.push({
       ifindex: words[i] as number,
@@ -146,7 +157,7 @@ export class PathSets {
     }
     const id = this.#free.pop() ?? this.#byId.length;
     const words = key.words.slice(0, key.length);
-    const made = new PathSet(id, words[0] as number, legsOf(words), words[1] as number, words, hash);
+    const made = new PathSet(id, words, hash);
     this.#byId[id] = made;
     if (bucket === undefined) this.#byHash.set(hash, [made]);
     else bucket.push(made);

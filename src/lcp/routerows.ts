@@ -2,7 +2,6 @@
 
 import { AF_INET, AF_INET6, formatWords, parsePrefix } from '../lib/ip.ts';
 import * as k from '../netlink/uapi.ts';
-import type { PathRow, RouteFilter, RouteRow } from '../northbound/view.ts';
 import type { Core } from './core.ts';
 import { legsOf, specialOf, viaOf } from './derive.ts';
 import type { Namespace } from './namespace.ts';
@@ -10,6 +9,7 @@ import type { PathSet } from './pathsets.ts';
 import type { PrefixTable } from './prefixtable.ts';
 import { protocolOf, type Routes, routeTosOf, routeTypeOf } from './routes.ts';
 import { devName } from './show.ts';
+import type { PathRow, RouteFilter, RouteRow } from './view.ts';
 
 const TYPES: Readonly<Record<number, string>> = {
   [k.RTN_UNICAST]: 'unicast',

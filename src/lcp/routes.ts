@@ -13,7 +13,7 @@ import { AF_INET6 } from '../lib/ip.ts';
 import type { RouteMessage } from '../netlink/route.ts';
 import { NLM_F_APPEND, NLM_F_REPLACE, RTM_F_CLONED, RTN_THROW, RTN_UNSPEC, RTPROT_RA } from '../netlink/uapi.ts';
 import type { Family } from './objects.ts';
-import { LEG_WORDS, type PathSet, PathSetKey, type PathSets } from './pathsets.ts';
+import { HEAD_WORDS, LEG_WORDS, type PathSet, PathSetKey, type PathSets } from './pathsets.ts';
 import { PrefixTable, packInfo } from './prefixtable.ts';
 
 /** What a sweep after a dump covers; absent members cover all. */
@@ -54,7 +54,7 @@ export class Routes {
 
   #intern(m: RouteMessage): PathSet {
     const key = this.#key;
-    key.begin(m.nhId, this.family === 4 && m.hasPrefsrc ? m.p0 : 0);
+    key.begin(m.nhId, this.family === 4 && m.hasPrefsrc ? m.p0 : 0, this.family);
     // the object decides, not the legs that the kernel adds for readers that do not know it
     if (m.nhId === 0) for (let i = 0; i < m.legs; i++) this.#addLeg(m, i);
     return this.#sets.intern(key);
@@ -75,19 +75,28 @@ export class Routes {
     );
   }
 
-  /** Takes RTM_NEWROUTE. epoch is that of the running dump or of now. */
-  add(m: RouteMessage, nlFlags: number, fromDump: boolean, epoch: number): void {
+  /**
+   * Takes RTM_NEWROUTE. epoch is that of the running dump or of now; oif is the device that the dump
+   * is restricted to, undefined when it shows all routes of the key.
+   */
+  add(m: RouteMessage, nlFlags: number, fromDump: boolean, epoch: number, oif?: number): void {
     if (!this.#honoured(m)) return;
     const t = this.prefixes;
     const record = t.findOrAdd(m.table, m.dstLen, m.d0, m.d1, m.d2, m.d3);
     const set = this.#intern(m);
     const info = packInfo(m.type, m.protocol, m.scope, m.tos);
-    // find the span of equal keys and, in it, the entry that this message is or replaces
+    const replace = (nlFlags & NLM_F_REPLACE) !== 0;
+    const whole = fromDump && oif === undefined;
+    // find the span of equal keys and, in it, this route or the one whose place it takes
     let before = 0; // last entry in front of the span
     let last = 0; // last entry of the span
+    let shown = 0; // last entry of the span that the running dump has shown
+    let exact = 0;
+    let exactBefore = 0;
     let victim = 0;
+    let victimBefore = 0;
     let fallback = 0; // IPv6 REPLACE without an entry of its own sort takes the first of the key
-    for (let e = t.head[record] as number; e !== 0; e = t.next[e] as number) {
+    for (let e = t.head[record] as number, previous = 0; e !== 0; previous = e, e = t.next[e] as number) {
       const order = this.#compare(e, info, m.priority);
       if (order > 0) break;
       if (order < 0) {
@@ -95,28 +104,59 @@ export class Routes {
         continue;
       }
       last = e;
-      if (t.pathset[e] === set.id && t.info[e] === info) {
-        t.seen[e] = epoch;
-        return; // told again
+      if (exact === 0 && t.pathset[e] === set.id && t.info[e] === info) {
+        exact = e;
+        exactBefore = previous;
+      } else if (
+        victim === 0 &&
+        exact === 0 &&
+        (fromDump ? oif !== undefined && this.#unseen(e, epoch, oif) : this.#replaces(e, m, replace))
+      ) {
+        victim = e;
+        victimBefore = previous;
       }
-      if (victim === 0 && this.#replaces(e, m, nlFlags, fromDump, epoch)) victim = e;
-      if (fallback === 0 && (nlFlags & NLM_F_REPLACE) !== 0) fallback = e;
+      if (fromDump && t.seen[e] === epoch) shown = e;
+      if (fallback === 0 && replace) fallback = e;
+    }
+    if (exact !== 0) {
+      const inPlace = !whole || t.seen[exact] === epoch || exactBefore === (shown || before);
+      t.seen[exact] = epoch;
+      if (!inPlace) {
+        // the kernel shows equal keys in its order
+        t.unlink(record, exactBefore);
+        t.link(record, shown || before, t.newEntry(m.priority, info, set.id, epoch));
+        t.markDirty(record);
+      } else if (!fromDump && replace && victim !== 0) {
+        // told again after a dump that showed it already: what it replaced has gone
+        t.markDirty(record);
+        this.#unlink(record, victimBefore);
+      }
+      return;
     }
     t.markDirty(record);
+    this.#sets.retain(set.id);
     if (victim === 0 && !fromDump) victim = fallback;
     if (victim !== 0) {
-      this.#sets.retain(set.id);
       this.#sets.release(t.pathset[victim] as number);
       t.pathset[victim] = set.id;
       t.info[victim] = info;
       t.seen[victim] = epoch;
       return;
     }
-    this.#sets.retain(set.id);
-    const entry = t.newEntry(m.priority, info, set.id, epoch);
     const behind = fromDump || this.family === 6 || (nlFlags & NLM_F_APPEND) !== 0;
-    t.link(record, behind && last !== 0 ? last : before, entry);
+    const at = whole ? shown : behind ? last : 0;
+    t.link(record, at !== 0 ? at : before, t.newEntry(m.priority, info, set.id, epoch));
     this.#count(m.table, 1);
+  }
+
+  /** Whether a dump of one device's routes has still to show entry e. */
+  #unseen(e: number, epoch: number, oif: number): boolean {
+    const t = this.prefixes;
+    return t.seen[e] !== epoch && this.#isOver(e, oif);
+  }
+
+  #isOver(e: number, oif: number): boolean {
+    return this.#sets.get(this.prefixes.pathset[e] as number)?.legs.some((l) => l.ifindex === oif) ?? false;
   }
 
   /** < 0: entry e is preferred to the key, 0: it has the same key, > 0: it comes behind. */
@@ -130,13 +170,10 @@ export class Routes {
   }
 
   /** Whether a new route of the same key takes the place of entry e. */
-  #replaces(e: number, m: RouteMessage, nlFlags: number, fromDump: boolean, epoch: number): boolean {
-    const t = this.prefixes;
-    // in a dump, equal keys come in the kernel's order: the first one not yet seen is this one
-    if (fromDump) return t.seen[e] !== epoch;
-    if (this.family === 4) return (nlFlags & NLM_F_REPLACE) !== 0;
+  #replaces(e: number, m: RouteMessage, replace: boolean): boolean {
+    if (this.family === 4) return replace;
     const mine = m.legs > 0 && m.nhId === 0 && m.legGatewayFamily[0] !== 0 && m.protocol !== RTPROT_RA;
-    return this.#multipathAble(e) === mine && (mine || (nlFlags & NLM_F_REPLACE) !== 0);
+    return this.#multipathAble(e) === mine && (mine || replace);
   }
 
   /** rt6_qualify_for_ecmp: own legs with gateways, not from router advertisements. */
@@ -185,10 +222,11 @@ export class Routes {
   /** Whether the entry behind which a deletion must look is this one although its legs differ. */
   #holdsLegsOf(e: number, m: RouteMessage): boolean {
     const t = this.prefixes;
-    if (typeOf(t.info[e] as number) !== m.type) return false;
-    if (this.family === 4 || m.nhId !== 0 || m.legs === 0) return true;
-    const legs = this.#sets.get(t.pathset[e] as number)?.legs ?? [];
-    return legs.some((leg) => this.#isLeg(leg, m, 0));
+    const set = this.#sets.get(t.pathset[e] as number);
+    if (set === undefined || typeOf(t.info[e] as number) !== m.type || set.nhId !== m.nhId) return false;
+    // an IPv4 route is told whole, but its dead flags may have changed without a word
+    if (this.family === 4) return set.legs.length === m.legs && set.legs.every((leg, i) => this.#isLeg(leg, m, i));
+    return m.nhId !== 0 || m.legs === 0 || set.legs.some((leg) => this.#isLeg(leg, m, 0));
   }
 
   #isLeg(leg: { ifindex: number; gateway: readonly number[] }, m: RouteMessage, i: number): boolean {
@@ -202,10 +240,10 @@ export class Routes {
     const set = this.#sets.get(t.pathset[entry] as number);
     if (set === undefined || set.nhId !== 0) return false;
     const key = this.#key;
-    key.begin(0, 0);
+    key.begin(0, 0, this.family);
     set.legs.forEach((leg, index) => {
       for (let i = 0; i < m.legs; i++) if (this.#isLeg(leg, m, i)) return;
-      const w = set.words.subarray(2 + index * LEG_WORDS, 2 + (index + 1) * LEG_WORDS);
+      const w = set.words.subarray(HEAD_WORDS + index * LEG_WORDS);
       const [g0, g1, g2, g3] = leg.gateway;
       key.leg(w[0] as number, w[1] as number, leg.flags, leg.gatewayFamily, leg.encapType, g0, g1, g2, g3);
     });
@@ -263,8 +301,7 @@ export class Routes {
     return this.removeIf((entry, record) => {
       if ((t.seen[entry] as number) >= epoch) return false;
       if (scope.table !== undefined && t.table[record] !== scope.table) return false;
-      if (scope.oif === undefined) return true;
-      return this.#sets.get(t.pathset[entry] as number)?.legs.some((l) => l.ifindex === scope.oif) ?? false;
+      return scope.oif === undefined || this.#isOver(entry, scope.oif);
     });
   }
 

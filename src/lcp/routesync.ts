@@ -151,6 +151,7 @@ export class RouteSync {
       const before = p.resolved;
       if (p.refs === 0) {
         p.resolved = -1; // it may come into use again, and is looked at then
+        p.stale = true;
         continue;
       }
       const { target } = derivePathSet(ns, this.#pairs, p);
@@ -185,7 +186,8 @@ export class RouteSync {
       const row = this.#delta.row('pathset', object.id);
       if (row?.failure !== undefined && row.failure.retryAt > now) continue;
       this.#delta.want('pathset', object.id, object);
-      operations.push({ op: 'set' as const, object, handle: 0 });
+      p.stale = false;
+      if (this.#delta.isOpen('pathset', object.id)) operations.push({ op: 'set' as const, object, handle: p.handle });
     }
     if (operations.length === 0) return;
     const results = await this.#dataplane.apply(operations);
@@ -213,7 +215,7 @@ export class RouteSync {
       if (record === 0) break;
       records[taken++] = record;
       const desired = this.desired(ns, routes, record);
-      if (typeof desired !== 'number' && desired.handle === 0) missing.add(desired);
+      if (typeof desired !== 'number' && (desired.handle === 0 || desired.stale)) missing.add(desired);
     }
     if (missing.size > 0) await this.#provide(ns, missing, now);
 
@@ -238,6 +240,12 @@ export class RouteSync {
       }
       if (target === NOT_YET && typeof desired !== 'number' && !this.#refused(ns, desired)) {
         t.markDirty(record); // changed while the path sets were on their way
+        continue;
+      }
+      if (target === 0 && lastHandle === 0) {
+        t.actual[record] = 0; // it went with its table
+        t.setFailed(record, false);
+        t.release(record);
         continue;
       }
       if (target === NOT_YET || lastHandle === 0) {
@@ -278,7 +286,9 @@ export class RouteSync {
     if (ns.routes4.prefixes.dirtyCount > 0 || ns.routes6.prefixes.dirtyCount > 0) return;
     for (const p of [...ns.pathsets.unused()]) {
       const id = `${ns.name}#${p.id}`;
-      if (p.handle !== 0) this.#delta.want('pathset', id, undefined);
+      // also where it was refused: nobody asks for it any more
+      this.#delta.want('pathset', id, undefined);
+      p.stale = true;
       if (this.#delta.row('pathset', id) === undefined) ns.pathsets.forget(p);
     }
   }

@@ -3,6 +3,9 @@
 import { AF_INET } from '../lib/ip.ts';
 import type { Link } from '../netlink/link.ts';
 import * as k from '../netlink/uapi.ts';
+import type { Core } from './core.ts';
+import type { Namespace } from './namespace.ts';
+import { neighbourKey } from './objects.ts';
 import type {
   AddressRow,
   AdjacencyRow,
@@ -13,10 +16,7 @@ import type {
   NexthopRow,
   PairRow,
   PuntRow,
-} from '../northbound/view.ts';
-import type { Core } from './core.ts';
-import type { Namespace } from './namespace.ts';
-import { neighbourKey } from './objects.ts';
+} from './view.ts';
 
 const OPERSTATES = ['unknown', 'not-present', 'down', 'lower-layer-down', 'testing', 'dormant', 'up'];
 const LINK_FLAGS: readonly (readonly [number, string])[] = [
