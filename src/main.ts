@@ -12,12 +12,13 @@ import { LcpError } from './lib/errors.ts';
 import { createLog } from './lib/log.ts';
 import { reloadingState, sdNotify, watchdogIntervalMs } from './lib/notify.ts';
 
-const USAGE = `Usage: lcpd --config FILE [--check] [--leave]
+const USAGE = `Usage: lcpd --config FILE [--check | --remove] [--leave]
 
   --config FILE  configuration (see lcpd.yaml)
   --check        check the configuration and end: 0 valid, 2 not
   --leave        at SIGTERM and SIGINT leave interfaces and forwarding as they are;
                  without it everything that lcpd made is removed
+  --remove       take over what an earlier lcpd left, remove it all, and end
   --version      print the version
   --help         this text
 
@@ -67,6 +68,7 @@ const options = () => {
         config: { type: 'string' },
         check: { type: 'boolean', default: false },
         leave: { type: 'boolean', default: false },
+        remove: { type: 'boolean', default: false },
         version: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -120,6 +122,7 @@ const main = async (): Promise<void> => {
     onReady: () => {
       mainLog.info({ pid: process.pid, version: version() }, 'ready');
       notify(`READY=1\nSTATUS=${daemon.statusLine}`);
+      if (args.remove) void end('--remove');
     },
   });
 
@@ -130,13 +133,14 @@ const main = async (): Promise<void> => {
   }, watchdogMs ?? 10_000);
 
   let ending = false;
-  const end = async (signal: string): Promise<void> => {
+  const end = async (cause: string): Promise<void> => {
     if (ending) return;
     ending = true;
-    mainLog.info({ signal, leave: args.leave }, 'stopping');
+    const leave = args.leave && !args.remove;
+    mainLog.info({ cause, leave }, 'stopping');
     notify('STOPPING=1');
     clearInterval(heartbeat);
-    await daemon.stop(args.leave);
+    await daemon.stop(leave);
     mainLog.info('stopped');
     process.exit(0);
   };
