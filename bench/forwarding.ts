@@ -7,7 +7,7 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { inNetns, ip, sysctl } from '../test/system/lab/netns.ts';
+import { inNetns, ip, ipJson, sysctl } from '../test/system/lab/netns.ts';
 import { run } from '../test/system/lab/process.ts';
 import { type Figure, median, tell } from './figure.ts';
 import { Router } from './router.ts';
@@ -30,7 +30,7 @@ interface Outcome {
 }
 
 const macOf = async (ns: string, dev: string): Promise<string> =>
-  (await run(inNetns(ns, ['cat', `/sys/class/net/${dev}/address`]))).trim();
+  (await ipJson<{ address: string }>(ns, 'link', 'show', dev))[0]?.address ?? '';
 
 /** Sends through the router for a while and counts what arrives behind it. */
 const measure = async (router: Router): Promise<Outcome> => {

@@ -2,9 +2,10 @@
 
 import type { LinkChange, LinkControl, LinkFacts } from './lcp/dataplane.ts';
 import type { Namespace } from './lcp/namespace.ts';
+import { isProgrammingError } from './lib/errors.ts';
 import { setLink, useNeighbour } from './netlink/change.ts';
 import { netnsPath } from './netlink/netns.ts';
-import { RtnlError, RtnlRequester } from './netlink/request.ts';
+import { RtnlRequester } from './netlink/request.ts';
 import { NetlinkSocket } from './netlink/socket.ts';
 import { IFF_LOWER_UP, IFF_PROMISC, IFF_UP } from './netlink/uapi.ts';
 
@@ -17,6 +18,8 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 export class KernelLinks implements LinkControl {
   readonly #namespaces: ReadonlyMap<string, Namespace>;
+  /** Solicitations that could not be made. */
+  unsolicited = 0;
   readonly #requesters = new Map<string, { identity: string; requester: RtnlRequester }>();
 
   constructor(namespaces: ReadonlyMap<string, Namespace>) {
@@ -77,8 +80,9 @@ export class KernelLinks implements LinkControl {
     try {
       await useNeighbour(this.#requester(netns), ifindex, address);
     } catch (error) {
-      // the interface may be down or gone by now: then nobody waits for the neighbour either
-      if (!(error instanceof RtnlError)) throw error;
+      // interface or namespace may be down or gone by now; if traffic still waits, the data plane asks again
+      if (isProgrammingError(error)) throw error;
+      this.unsolicited++;
     }
   }
 

@@ -19,7 +19,7 @@ import type {
 } from '../lcp/dataplane.ts';
 import { newRouteBatch } from '../lcp/dataplane.ts';
 import { type Family, type Neighbour, type PathSet, type Table, tableKey } from '../lcp/objects.ts';
-import { LcpError } from '../lib/errors.ts';
+import { isProgrammingError, LcpError, messageOf } from '../lib/errors.ts';
 import { ipBytes } from '../lib/ip.ts';
 import { errnoName } from '../lib/libc.ts';
 import { Devices } from './devices.ts';
@@ -217,9 +217,9 @@ export class EmbeddedDataPlane implements DataPlane {
       try {
         results.push(await this.#applyOne(operation));
       } catch (error) {
-        const known = error instanceof LcpError;
-        if (!known && (error as { errno?: unknown }).errno === undefined) throw error;
-        results.push({ ok: false, code: known ? error.code : 'REFUSED', message: (error as Error).message });
+        if (isProgrammingError(error)) throw error;
+        const code = error instanceof LcpError ? error.code : 'REFUSED';
+        results.push({ ok: false, code, message: messageOf(error) });
       }
     }
     return results;
@@ -333,6 +333,10 @@ export class EmbeddedDataPlane implements DataPlane {
     if (forwarder === undefined) return { driver: this.name, state: 'down', generation: '' };
     const { generation, pid, workers, memoryUsed } = forwarder.info();
     return { driver: this.name, state: 'up', generation, pid, workers, memoryUsed };
+  }
+
+  port(phy: string): number | undefined {
+    return this.#devices?.port(phy)?.id;
   }
 
   adjacencies() {

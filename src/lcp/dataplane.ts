@@ -162,6 +162,8 @@ export interface DataPlane {
   paths(handle: number): PathAnswer[] | undefined;
 
   info(): DataPlaneInfo;
+  /** Its number of a phy, undefined when it has none. */
+  port(phy: string): number | undefined;
   adjacencies(): AdjacencyRow[];
   counters(): CounterRow[];
   /** Packets after a sequence number, oldest first. arm: record every one of the next n. */

@@ -101,7 +101,7 @@ export class DeltaTable {
     if (desired === undefined && this.row(kind, key) === undefined) return;
     const row = this.#ensure(kind, key);
     const before = row.desired;
-    if (before !== undefined && desired !== undefined && sameObject(before, desired)) return;
+    if (before === undefined ? desired === undefined : desired !== undefined && sameObject(before, desired)) return;
     if (before === undefined && desired !== undefined) this.#desiredCount++;
     if (before !== undefined && desired === undefined) this.#desiredCount--;
     row.desired = desired;

@@ -132,12 +132,13 @@ export class Namespace {
 
   /** Forgets everything: the namespace has gone. */
   clear(): void {
+    // routes first: what goes with a link looks through all of them
+    this.routes4.removeIf(() => true);
+    this.routes6.removeIf(() => true);
     for (const i of [...this.links.keys()]) this.#removeLink(i);
     for (const a of [...this.addresses.values()]) this.#removeAddress(a);
     for (const n of [...this.neighbours.values()]) this.#removeNeighbour(n);
     for (const id of [...this.nexthops.keys()]) this.#removeNexthop(id);
-    this.routes4.removeIf(() => true);
-    this.routes6.removeIf(() => true);
     this.netconf.clear();
     this.#seen.clear();
     this.doubts.clear();

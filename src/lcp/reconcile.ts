@@ -17,6 +17,7 @@ import { RouteSync } from './routesync.ts';
 
 /** Route batches of one round before others get their turn. */
 const STEPS = 8;
+const ROUTES_RETRY_MS = 1000;
 
 export interface RoundStats {
   count: number;
@@ -46,6 +47,7 @@ export class Reconciler {
   readonly #dirtyPairs = new Set<string>();
   readonly #neighbourRow = new Map<string, string>();
   #adopted = false;
+  #routesRetryAt: number | undefined;
 
   constructor(
     dataplane: DataPlane,
@@ -108,11 +110,14 @@ export class Reconciler {
       if (ns.routes4.prefixes.failedCount + ns.routes6.prefixes.failedCount > 0) routesFailed = true;
     }
     const rows = this.delta.nextRetryAt();
-    return routesFailed ? Math.min(rows ?? Number.POSITIVE_INFINITY, this.#now() + 1000) : rows;
+    // counted from the first refusal: other changes in between must not put it off
+    this.#routesRetryAt = routesFailed ? (this.#routesRetryAt ?? this.#now() + ROUTES_RETRY_MS) : undefined;
+    return routesFailed ? Math.min(rows ?? Number.POSITIVE_INFINITY, this.#routesRetryAt as number) : rows;
   }
 
   /** Puts refused prefixes back into the queue: their time has come. */
   retryRoutes(): void {
+    this.#routesRetryAt = undefined;
     for (const ns of this.namespaces.values()) this.routes.retry(ns);
   }
 
@@ -201,13 +206,10 @@ export class Reconciler {
 
   #linkChanged(ns: Namespace, ifindex: number): void {
     const phy = this.pairs.phy(ns.name, ifindex);
-    if (phy !== '') {
-      this.#dirtyPairs.add(phy);
-      // neighbours over it come and go with IFF_UP
-      for (const [key, n] of ns.neighbours) if (n.ifindex === ifindex) ns.dirtyNeighbours.add(key);
-    }
+    // neighbours over it come and go with IFF_UP
+    if (phy !== '') for (const [key, n] of ns.neighbours) if (n.ifindex === ifindex) ns.dirtyNeighbours.add(key);
     // any link of our own namespace may be a phy by name, any address a source for every pair
-    if (ns === this.#own || phy === '') for (const spec of this.pairs.specs()) this.#dirtyPairs.add(spec.phy);
+    for (const spec of this.pairs.specs()) this.#dirtyPairs.add(spec.phy);
   }
 
   #deriveTables(ns: Namespace, family: Family): void {
@@ -229,8 +231,12 @@ export class Reconciler {
     const held = row?.actual?.kind === 'pair' ? row.actual : undefined;
     const ns = held === undefined ? undefined : this.namespaces.get(held.netns);
     // the host was deleted under us: make it again
-    if (held !== undefined && ns?.state === 'in-sync' && !ns.links.has(host)) this.delta.invalidate('pair', phy);
-    this.delta.want('pair', phy, desired);
+    if (held !== undefined && desired !== undefined && ns?.state === 'in-sync' && !ns.links.has(host)) {
+      this.delta.invalidate('pair', phy);
+    }
+    // another host instead of the one it has: that goes first, and its end brings us here again
+    const moved = held !== undefined && desired !== undefined && !sameHost(held, desired);
+    this.delta.want('pair', phy, moved ? undefined : desired);
     if (reason !== before) this.#observer.onPair(phy, reason === '' ? 'wanted' : 'pending', reason);
     const attached = held !== undefined && held.phyIfindex !== 0 && desired !== undefined && desired.phyIfindex !== 0;
     const link = attached && ns !== undefined ? deriveLink(phy, held.phyIfindex, ns, this.#own, host) : undefined;
@@ -302,8 +308,9 @@ export class Reconciler {
     }
     for (const row of this.delta.rows('pathset')) {
       const object = row.actual;
+      // it still exists, with a leg that leads nowhere
       if (object?.kind === 'pathset' && object.paths.some((p) => p.phy === pair.phy))
-        this.delta.invalidate('pathset', row.key);
+        this.delta.hold({ ...object, paths: [] }, row.handle);
     }
     this.#dirtyPairs.add(pair.phy);
     if (result.ok) this.#observer.onPair(pair.phy, op === 'delete' ? 'removed' : attached ? 'paired' : 'detached', '');
@@ -355,6 +362,8 @@ export class Reconciler {
     for (const ns of this.namespaces.values()) this.routes.collect(ns);
   }
 }
+
+const sameHost = (a: Pair, b: Pair): boolean => a.host === b.host && a.netns === b.netns && a.type === b.type;
 
 /** Tables go last: their routes are withdrawn one by one first. */
 const isNotTable = (kind: string): boolean => kind !== 'table';

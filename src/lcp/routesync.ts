@@ -184,8 +184,8 @@ export class RouteSync {
         continue;
       }
       const row = this.#delta.row('pathset', object.id);
-      if (row?.failure !== undefined && row.failure.retryAt > now) continue;
       this.#delta.want('pathset', object.id, object);
+      if (row?.failure !== undefined && row.failure.retryAt > now) continue;
       p.stale = false;
       if (this.#delta.isOpen('pathset', object.id)) operations.push({ op: 'set' as const, object, handle: p.handle });
     }

@@ -55,7 +55,7 @@ const flagNames = (table: readonly (readonly [number, string])[], flags: number)
 /** Name of a device, 'if7' when it is unknown. */
 export const devName = (ns: Namespace, ifindex: number): string => ns.links.get(ifindex)?.name ?? `if${ifindex}`;
 
-export const pairRows = ({ reconciler: r }: Core): PairRow[] =>
+export const pairRows = ({ reconciler: r, dataplane }: Core): PairRow[] =>
   [...r.pairs.specs()].map((spec) => {
     const row = r.delta.row('pair', spec.phy);
     const held = row?.actual?.kind === 'pair' ? row.actual : undefined;
@@ -66,6 +66,7 @@ export const pairRows = ({ reconciler: r }: Core): PairRow[] =>
     const failure = row?.failure ?? r.delta.row('link', spec.phy)?.failure;
     const reason = r.pairs.reason(spec.phy);
     const attached = held !== undefined && held.phyIfindex !== 0;
+    const port = dataplane.port(spec.phy);
     const state =
       failure !== undefined
         ? 'failed'
@@ -82,6 +83,7 @@ export const pairRows = ({ reconciler: r }: Core): PairRow[] =>
       state,
       ...(failure !== undefined ? { reason: failure.message } : reason !== '' ? { reason } : {}),
       ...(attached ? { phyIfindex: held.phyIfindex } : {}),
+      ...(port === undefined ? {} : { port }),
       ...(host === undefined ? {} : { hostIfindex, mtu: host.mtu }),
       ...(host?.mac === undefined ? {} : { mac: host.mac }),
       ...(link?.kind === 'link' ? { carrier: link.carrier } : {}),

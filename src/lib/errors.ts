@@ -168,6 +168,12 @@ export class LcpError extends Error {
   }
 }
 
+/** Whether something thrown is a mistake in the program and not an answer of the system: it must end the process. */
+export function isProgrammingError(thrown: unknown): boolean {
+  if (!(thrown instanceof Error)) return true;
+  return [TypeError, RangeError, ReferenceError, SyntaxError, EvalError].some((bug) => thrown instanceof bug);
+}
+
 /** Message of anything that was thrown, for a line of text. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
