@@ -8,6 +8,8 @@ import type { NamespaceSource } from './lcp/core.ts';
 import { Namespace } from './lcp/namespace.ts';
 import { messageOf } from './lib/errors.ts';
 import type { Logger } from './lib/log.ts';
+import { formatRaw } from './netlink/format.ts';
+import { forEachMessage, type MessageBatch } from './netlink/message.ts';
 import { type MonitorStats, NetlinkMonitor } from './netlink/monitor.ts';
 import { netnsIdentity } from './netlink/netns.ts';
 
@@ -78,6 +80,7 @@ export class NamespaceWatcher implements NamespaceSource {
         },
         onDumpBegin: (kind, filter) => this.ns.dumpBegin(kind, filter),
         onBatch: (batch) => {
+          if (this.#log.isLevelEnabled('trace')) this.#trace(batch);
           this.ns.apply(batch);
           if (this.ns.doubts.size > 0) this.#scheduleDoubts();
         },
@@ -97,6 +100,17 @@ export class NamespaceWatcher implements NamespaceSource {
       this.#absent(messageOf(error));
       this.#log.warn({ netns: this.ns.name, error: messageOf(error) }, 'cannot be opened');
       if (!this.#closed) this.#reopenTimer = setTimeout(() => this.open(), REOPEN_DELAY_MS);
+    });
+  }
+
+  /** One line for each message, like `ip monitor`. */
+  #trace(batch: MessageBatch): void {
+    const name = (ifindex: number) => this.ns.links.get(ifindex)?.name;
+    forEachMessage(batch, (_type, flags, offset, length) => {
+      for (const message of formatRaw(batch.bytes.subarray(offset, offset + length), name)) {
+        this.#log.trace({ netns: this.ns.name, flags, dump: batch.fromDump }, message);
+      }
+      return true;
     });
   }
 

@@ -14,7 +14,8 @@ import { prefixText } from './routerows.ts';
 import { protocolOf, type Routes, routeTypeOf } from './routes.ts';
 import type { DifferenceRow, DiffResult } from './view.ts';
 
-const TRIES = 5;
+/** The kernel tells a change of carrier up to a second after its dumps show it (linkwatch). */
+const TRIES = 15;
 const PAUSE_MS = 100;
 /** Rows that are enough to see what is wrong. */
 const MOST_ROWS = 1000;
@@ -41,6 +42,7 @@ const chainText = (ns: Namespace, routes: Routes, record: number): string => {
   const t = routes.prefixes;
   const parts: string[] = [];
   for (let e = t.head[record] as number; e !== 0; e = t.next[e] as number) {
+    if (routes.isHidden(e, record)) continue;
     const info = t.info[e] as number;
     const set = setText(ns.pathsets.get(t.pathset[e] as number));
     parts.push(`type ${routeTypeOf(info)} proto ${protocolOf(info)} metric ${t.priority[e]} [${set}]`);

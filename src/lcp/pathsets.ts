@@ -142,6 +142,8 @@ export class PathSets {
 
   /** The set for a key, made when absent. The caller counts its use with retain. */
   intern(key: PathSetKey): PathSet {
+    // a leg alone takes everything, and the kernel tells its weight or not as it came to be alone
+    if (key.legCount === 1) key.words[HEAD_WORDS + 1] = 1;
     const last = this.#last;
     if (last !== undefined && this.#same(last, key)) return last;
     let hash = 0x811c9dc5;

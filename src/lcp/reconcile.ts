@@ -135,7 +135,7 @@ export class Reconciler {
     this.delta.adopt(held.filter((h) => h.object.kind !== 'pathset'));
     let routeCount = 0;
     for (const { object, handle } of held) {
-      if (object.kind === 'pair') this.pairs.join(object.phy, object.netns, handle ?? 0);
+      if (object.kind === 'pair' && object.phyIfindex !== 0) this.pairs.join(object.phy, object.netns, handle ?? 0);
       if (object.kind !== 'table' || handle === undefined) continue;
       const ns = this.namespaces.get(object.netns);
       if (ns === undefined) continue; // not ours to fill any more: the table is deleted with its routes
@@ -158,7 +158,7 @@ export class Reconciler {
       for (const link of ns.links.values()) {
         const phy = phyOfAlias(link);
         if (phy === '' || this.pairs.host(phy) !== 0) continue;
-        this.pairs.join(phy, ns.name, link.ifindex);
+        // without a port it is detached: nothing is sent over it until its pair is set
         const type = link.info?.tun?.type ?? 'tap';
         const pair: Pair = {
           kind: 'pair',
@@ -178,7 +178,10 @@ export class Reconciler {
   #reviewAll(ns: Namespace): void {
     for (const ifindex of ns.links.keys()) ns.dirtyLinks.add(ifindex);
     for (const key of ns.neighbours.keys()) ns.dirtyNeighbours.add(key);
-    for (const row of [...this.delta.rows('neighbour')]) this.delta.want('neighbour', row.key, undefined);
+    // wished for again by what is derived from here on: path sets by the first route that needs them
+    for (const kind of ['neighbour', 'pathset'] as const) {
+      for (const row of [...this.delta.rows(kind)]) this.delta.want(kind, row.key, undefined);
+    }
     for (const p of ns.pathsets.all()) p.resolved = -1;
     for (const f of [4, 6] as const) {
       const routes = f === 4 ? ns.routes4 : ns.routes6;

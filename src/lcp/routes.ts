@@ -56,8 +56,19 @@ export class Routes {
     const key = this.#key;
     key.begin(m.nhId, this.family === 4 && m.hasPrefsrc ? m.p0 : 0, this.family);
     // the object decides, not the legs that the kernel adds for readers that do not know it
-    if (m.nhId === 0) for (let i = 0; i < m.legs; i++) this.#addLeg(m, i);
+    if (m.nhId !== 0) return this.#sets.intern(key);
+    if (this.family === 4 || m.legs < 2) for (let i = 0; i < m.legs; i++) this.#addLeg(m, i);
+    else for (const i of this.#order(m)) this.#addLeg(m, i);
     return this.#sets.intern(key);
+  }
+
+  /** IPv6 tells siblings beginning with the one that changed, so their order means nothing: one is chosen. */
+  #order(m: RouteMessage): number[] {
+    const word = (i: number, j: number): number => (j === 0 ? m.legOif[i] : m.legGateway[4 * i + j - 1]) as number;
+    return Array.from({ length: m.legs }, (_, i) => i).sort((a, b) => {
+      for (let j = 0; j < 5; j++) if (word(a, j) !== word(b, j)) return word(a, j) - word(b, j);
+      return 0;
+    });
   }
 
   #addLeg(m: RouteMessage, i: number): void {
@@ -110,7 +121,9 @@ export class Routes {
       } else if (
         victim === 0 &&
         exact === 0 &&
-        (fromDump ? oif !== undefined && this.#unseen(e, epoch, oif) : this.#replaces(e, m, replace))
+        (fromDump
+          ? oif !== undefined && this.#unseen(e, epoch, oif) && this.#sameLegs(e, m)
+          : this.#replaces(e, m, replace))
       ) {
         victim = e;
         victimBefore = previous;
@@ -119,15 +132,20 @@ export class Routes {
       if (fallback === 0 && replace) fallback = e;
     }
     if (exact !== 0) {
-      const inPlace = !whole || t.seen[exact] === epoch || exactBefore === (shown || before);
+      // a dump shows equal keys in the kernel's order; and IPv4 announces a route that is known only when
+      // it had removed it in silence and made it anew, in the place of a new one
+      const anew = this.family === 4 && !fromDump && !replace;
+      const end = last === exact ? exactBefore : last;
+      const place = whole ? shown || before : anew && (nlFlags & NLM_F_APPEND) !== 0 ? end : before;
+      const moves = anew || (whole && t.seen[exact] !== epoch);
       t.seen[exact] = epoch;
-      if (!inPlace) {
-        // the kernel shows equal keys in its order
+      if (moves && place !== exactBefore) {
         t.unlink(record, exactBefore);
-        t.link(record, shown || before, t.newEntry(m.priority, info, set.id, epoch));
+        t.link(record, place, t.newEntry(m.priority, info, set.id, epoch));
         t.markDirty(record);
-      } else if (!fromDump && replace && victim !== 0) {
-        // told again after a dump that showed it already: what it replaced has gone
+      } else if (!fromDump && replace && victim !== 0 && m.nhId === 0) {
+        // told again after a dump that showed it already: what it replaced has gone. (A route with a
+        // nexthop object is told as replaced whenever the object changes: that replaces nothing.)
         t.markDirty(record);
         this.#unlink(record, victimBefore);
       }
@@ -147,6 +165,16 @@ export class Routes {
     const at = whole ? shown : behind ? last : 0;
     t.link(record, at !== 0 ? at : before, t.newEntry(m.priority, info, set.id, epoch));
     this.#count(m.table, 1);
+  }
+
+  /** Whether entry e differs from the message at most in flags: a leg died or came back without a word. */
+  #sameLegs(e: number, m: RouteMessage): boolean {
+    const set = this.#sets.get(this.prefixes.pathset[e] as number);
+    if (set === undefined || set.nhId !== m.nhId || set.legs.length !== m.legs) return false;
+    return set.legs.every((leg) => {
+      for (let i = 0; i < m.legs; i++) if (this.#isLeg(leg, m, i)) return true;
+      return false;
+    });
   }
 
   /** Whether a dump of one device's routes has still to show entry e. */
@@ -295,11 +323,25 @@ export class Routes {
     return removed;
   }
 
+  /**
+   * Whether dumps may leave an entry out although it exists: IPv6 shows the legs of a multipath route
+   * at the first and goes on behind the last, past what was added between them (fib6_dump_node).
+   */
+  isHidden(entry: number, record: number): boolean {
+    if (this.family === 4 || this.#multipathAble(entry)) return false;
+    const t = this.prefixes;
+    for (let e = t.head[record] as number; e !== 0; e = t.next[e] as number) {
+      if (t.priority[e] !== t.priority[entry] || !this.#multipathAble(e)) continue;
+      if ((this.#sets.get(t.pathset[e] as number)?.legs.length ?? 0) > 1) return true;
+    }
+    return false;
+  }
+
   /** Ends a complete dump of a scope: what it did not show, and nothing showed since, is gone. */
   sweep(scope: RouteScope, epoch: number): number {
     const t = this.prefixes;
     return this.removeIf((entry, record) => {
-      if ((t.seen[entry] as number) >= epoch) return false;
+      if ((t.seen[entry] as number) >= epoch || this.isHidden(entry, record)) return false;
       if (scope.table !== undefined && t.table[record] !== scope.table) return false;
       return scope.oif === undefined || this.#isOver(entry, scope.oif);
     });
