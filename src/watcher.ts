@@ -159,9 +159,7 @@ export class NamespaceWatcher implements NamespaceSource {
     }
     this.#doubtTimer ??= setTimeout(() => {
       this.#doubtTimer = undefined;
-      const doubts = [...this.ns.doubts.values()];
-      this.ns.doubts.clear();
-      for (const { kind, scope } of doubts) this.#monitor?.reread(kind, scope);
+      for (const { kind, scope } of this.ns.doubts.take()) this.#monitor?.reread(kind, scope);
     }, DOUBT_DELAY_MS);
   }
 

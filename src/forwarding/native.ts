@@ -51,7 +51,7 @@ export type Handle = bigint | null;
 
 /** Where the build puts the library and the forwarder, beside dist/ or src/. */
 export const buildPath = (name: string): string => {
-  const override = process.env['LCPD_BUILD_DIR'];
+  const override = process.env.LCPD_BUILD_DIR;
   const dir = override ?? fileURLToPath(new URL('../../build', import.meta.url));
   return `${dir}/${name}`;
 };

@@ -22,22 +22,9 @@ import { decodeNetconf } from '../netlink/netconf.ts';
 import { decodeNexthop, type Nexthop } from '../netlink/nexthop.ts';
 import { decodeRoute, RouteMessage } from '../netlink/route.ts';
 import * as k from '../netlink/uapi.ts';
+import { Doubts, type DumpKind, type DumpScope } from './doubts.ts';
 import { type PathSet, PathSets } from './pathsets.ts';
-import { type RouteScope, Routes } from './routes.ts';
-
-/** What can be dumped and swept by itself. */
-export type DumpKind = 'link' | 'netconf' | 'address' | 'nexthop' | 'neighbour' | 'route';
-
-/** What a dump covers: AF_INET, AF_INET6 or 0 for all, and for routes one table or device. */
-export interface DumpScope extends RouteScope {
-  readonly family: number;
-}
-
-/** A part of the kernel state that must be read again to be known. */
-export interface Doubt {
-  readonly kind: DumpKind;
-  readonly scope: DumpScope;
-}
+import { Routes } from './routes.ts';
 
 /** Per-interface settings, IPv4 and IPv6. */
 export interface Forwarding {
@@ -75,7 +62,7 @@ export class Namespace {
   readonly dirtyLinks = new Set<number>();
   readonly dirtyNeighbours = new Set<string>();
   readonly dirtyPathsets = new Set<PathSet>();
-  readonly doubts = new Map<string, Doubt>();
+  readonly doubts = new Doubts();
   /** Called after every batch that changed something. */
   onChange: () => void = () => undefined;
 
@@ -218,17 +205,11 @@ export class Namespace {
     this.#seen.delete(`${kind} ${key}`);
   }
 
-  #doubt(kind: DumpKind, family: number, oif?: number): void {
-    const whole = `${kind} ${family}`;
-    if (oif === undefined) this.doubts.set(whole, { kind, scope: { family } });
-    else if (!this.doubts.has(whole)) this.doubts.set(`${whole} ${oif}`, { kind, scope: { family, oif } });
-  }
-
   /** Legs over a device that were told to be dead may live again: nobody tells. */
   #doubtDead(ifindex: number): void {
     for (const p of this.pathsets.usingIfindex(ifindex)) {
       if (!p.legs.some((l) => l.ifindex === ifindex && (l.flags & k.RTNH_F_DEAD) !== 0)) continue;
-      this.#doubt('route', p.family === 4 ? AF_INET : AF_INET6, ifindex);
+      this.doubts.add('route', p.family === 4 ? AF_INET : AF_INET6, ifindex);
     }
   }
 
@@ -245,13 +226,13 @@ export class Namespace {
     this.#reviewLegsOver(link.ifindex);
     if (before === undefined) return;
     if (before.master !== link.master) {
-      this.#doubt('route', AF_INET, link.ifindex);
-      this.#doubt('route', AF_INET6, link.ifindex);
+      this.doubts.add('route', AF_INET, link.ifindex);
+      this.doubts.add('route', AF_INET6, link.ifindex);
     }
     if ((wasUp && !isUp) || (hadCarrier && !hasCarrier)) this.#flushNexthops(link.ifindex);
     if (wasUp !== isUp) {
-      this.#doubt('route', AF_INET, link.ifindex);
-      this.#doubt('route', AF_INET6, link.ifindex);
+      this.doubts.add('route', AF_INET, link.ifindex);
+      this.doubts.add('route', AF_INET6, link.ifindex);
     } else if (hasCarrier && !hadCarrier) {
       this.#doubtDead(link.ifindex);
     }
@@ -276,8 +257,8 @@ export class Namespace {
       this.routes6.removeIf((e) => dead.has(t6.pathset[e] as number));
     }
     if (over.size > dead.size) {
-      this.#doubt('route', AF_INET);
-      this.#doubt('route', AF_INET6);
+      this.doubts.add('route', AF_INET);
+      this.doubts.add('route', AF_INET6);
     }
   }
 
@@ -300,8 +281,8 @@ export class Namespace {
       if (other.family === AF_INET && other.ifindex === a.ifindex) last = false;
     for (const p of this.pathsets.all()) {
       if (p.refs === 0) continue;
-      if (p.prefsrc === word) this.#doubt('route', AF_INET);
-      else if (last && p.legs.some((l) => l.ifindex === a.ifindex)) this.#doubt('route', AF_INET, a.ifindex);
+      if (p.prefsrc === word) this.doubts.add('route', AF_INET);
+      else if (last && p.legs.some((l) => l.ifindex === a.ifindex)) this.doubts.add('route', AF_INET, a.ifindex);
     }
   }
 
@@ -352,7 +333,7 @@ export class Namespace {
       some = true;
       this.#removeNexthop(n.id);
     }
-    if (some) this.#doubt('nexthop', k.AF_UNSPEC);
+    if (some) this.doubts.add('nexthop', k.AF_UNSPEC);
   }
 
   #setNetconf(ifindex: number, family: number, forwarding?: boolean, ignoreLinkdown?: boolean): void {

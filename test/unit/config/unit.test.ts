@@ -32,7 +32,8 @@ describe('lcpd.service', () => {
     const text = readFileSync(unit, 'utf8');
     const settingOf = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(text)?.[1];
     expect(settingOf('KillMode')).toBe('process');
-    expect(settingOf('RuntimeDirectoryPreserve')).toBe('restart');
+    expect(settingOf('RuntimeDirectoryPreserve')).toBe('yes');
+    expect(settingOf('Environment')).toBe('LCPD_OPTIONS=--leave');
     expect(settingOf('CapabilityBoundingSet')).toBe(settingOf('AmbientCapabilities'));
     for (const capability of settingOf('CapabilityBoundingSet')?.split(' ') ?? []) {
       expect(text, `${capability} has its reason`).toMatch(new RegExp(`^#   ${capability} +\\w`, 'm'));

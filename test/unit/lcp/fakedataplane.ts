@@ -1,0 +1,365 @@
+// FakeDataPlane: a data plane of Maps that keeps the driver contract, can fail, be late and lose everything.
+//
+// Invariants: nothing is forgotten but by delete, restart or the end of what it belongs to (a port's neighbours,
+// a table's routes). `operations` counts every operation and route that it was asked for. Hosts of pairs are made in
+// the kernels that it is given, as a driver makes TAPs.
+
+import type * as dp from '../../../src/lcp/dataplane.ts';
+import { newRouteBatch, ROUTE_WORDS } from '../../../src/lcp/dataplane.ts';
+import {
+  type Family,
+  FIRST_HANDLE,
+  type Kind,
+  keyOf,
+  type LcpObject,
+  type Link,
+  type Neighbour,
+  type Pair,
+  type Path,
+  pathsText,
+  SPECIAL,
+  SPECIAL_NAMES,
+  type Table,
+  tableKey,
+} from '../../../src/lcp/objects.ts';
+import { AF_INET, AF_INET6, formatWords, ipBytes, maskBytes, maxPrefixLength, wordsOf } from '../../../src/lib/ip.ts';
+
+const ENOENT = -2;
+const EINVAL = -22;
+
+interface FakeRouteRow {
+  readonly words: readonly number[];
+  readonly plen: number;
+  target: number;
+}
+
+export interface Hosts {
+  /** Makes or finds the host of a pair; its ifindex. */
+  make(pair: Pair): number;
+  remove(pair: Pair, ifindex: number): void;
+  /** Applies what a link says to phy and host. */
+  agree(link: Link): void;
+}
+
+const refused = (code: string, message: string): dp.OperationResult => ({ ok: false, code, message });
+const rowKey = (words: ArrayLike<number>, at: number, family: Family, plen: number): string =>
+  `${Array.from({ length: family === 4 ? 1 : 4 }, (_, i) => words[at + i]).join('.')}/${plen}`;
+const afOf = (family: Family): number => (family === 4 ? AF_INET : AF_INET6);
+
+export class FakeDataPlane implements dp.DataPlane {
+  readonly name = 'fake';
+  readonly unsupported = new Map<string, string>();
+  sharedPathSets = true;
+  /** Answers after a turn of the event loop. */
+  late = false;
+  /** Refuses every operation and route the first time that it is asked for it. */
+  refusesFirst = false;
+  readonly #asked = new Set<string>();
+  /** Every operation and route asked for since the last reset. */
+  operations = 0;
+  /** What apply was asked, in order: "set pair wan0". */
+  readonly log: string[] = [];
+  readonly pairs = new Map<string, { pair: Pair; host: number }>();
+  readonly tables = new Map<number, Table>();
+  readonly links = new Map<string, Link>();
+  readonly neighbours = new Map<string, Neighbour>();
+  readonly pathsets = new Map<number, Path[]>();
+  readonly routes = new Map<number, Map<string, FakeRouteRow>>();
+  readonly #failures = new Map<string, { left: number; code: string }>();
+  readonly #hosts: Hosts;
+  #listener: dp.DataPlaneListener | undefined;
+  #up = false;
+  #generation = 1;
+  #nextTable = 1;
+  #nextPathset = FIRST_HANDLE;
+
+  constructor(hosts: Hosts) {
+    this.#hosts = hosts;
+  }
+
+  connect(listener: dp.DataPlaneListener): void {
+    this.#listener = listener;
+    this.#up = true;
+    listener.onState('up', 'connected');
+  }
+
+  async close(keep: boolean): Promise<void> {
+    this.#up = false;
+    if (!keep) this.#lose();
+  }
+
+  #lose(): void {
+    for (const map of [this.pairs, this.tables, this.links, this.neighbours, this.pathsets, this.routes]) map.clear();
+    this.#generation++;
+    this.#nextTable = 1;
+    this.#nextPathset = FIRST_HANDLE;
+  }
+
+  /** Ends and comes again: with what it held, or without. */
+  restart(keep: boolean): void {
+    this.#listener?.onState('down', 'ended');
+    if (!keep) this.#lose();
+    this.#listener?.onState('up', 'started');
+  }
+
+  emit(event: dp.DataPlaneEvent): void {
+    this.#listener?.onEvent(event);
+  }
+
+  /** Refuses the next n operations of a sort: 'set pair', 'delete table', 'route'. */
+  failNext(what: `${'set' | 'delete'} ${Kind}` | 'route', n = 1, code = 'REFUSED'): void {
+    this.#failures.set(what, { left: n, code });
+  }
+
+  #fails(what: string, key: string): string | undefined {
+    if (this.refusesFirst && !this.#asked.has(`${what} ${key}`)) {
+      this.#asked.add(`${what} ${key}`);
+      return 'REFUSED';
+    }
+    const failure = this.#failures.get(what);
+    if (failure === undefined || failure.left === 0) return undefined;
+    failure.left--;
+    return failure.code;
+  }
+
+  async #turn(): Promise<void> {
+    if (this.late) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  async dump(): Promise<dp.HeldObject[]> {
+    await this.#turn();
+    return [
+      ...[...this.pairs.values()].map(({ pair, host }) => ({ object: pair, handle: host })),
+      ...[...this.tables].map(([handle, object]) => ({ object, handle })),
+      ...[...this.links.values(), ...this.neighbours.values()].map((object) => ({ object })),
+      ...[...this.pathsets].map(([handle, paths]) => ({
+        object: { kind: 'pathset' as const, id: `held#${handle}`, paths: paths.map((p) => ({ ...p })) },
+        handle,
+      })),
+    ];
+  }
+
+  async dumpRoutes(handle: number, family: Family, onBatch: (batch: dp.RouteBatch) => void): Promise<void> {
+    await this.#turn();
+    const batch = newRouteBatch(family, 16);
+    for (const row of this.routes.get(handle)?.values() ?? []) {
+      const at = batch.count++ * ROUTE_WORDS;
+      batch.words.fill(0, at, at + ROUTE_WORDS);
+      batch.words.set([handle, row.target, row.plen, ...row.words], at);
+      if (batch.count < 16) continue;
+      onBatch(batch);
+      batch.count = 0;
+    }
+    if (batch.count > 0) onBatch(batch);
+  }
+
+  async apply(operations: readonly dp.Operation[]): Promise<dp.OperationResult[]> {
+    await this.#turn();
+    return operations.map((operation) => {
+      const { op, object } = operation;
+      this.operations++;
+      this.log.push(`${op} ${object.kind} ${keyOf(object)}`);
+      const code = this.#fails(`${op} ${object.kind}`, keyOf(object));
+      return code === undefined ? this.#one(operation) : refused(code, 'as it was told');
+    });
+  }
+
+  #one({ op, object, handle }: dp.Operation): dp.OperationResult {
+    const set = op === 'set';
+    switch (object.kind) {
+      case 'pair':
+        return set ? this.#setPair(object, handle) : this.#deletePair(object, handle);
+      case 'table':
+        return set ? this.#setTable(object) : this.#deleteTable(object, handle);
+      case 'link':
+        if (!set) this.links.delete(object.phy);
+        else if (!this.pairs.has(object.phy)) return refused('PORT_REFUSED', 'no port');
+        else this.#setLink(object);
+        return { ok: true };
+      case 'neighbour':
+        if (!set) this.neighbours.delete(keyOf(object));
+        else if (!this.pairs.has(object.phy)) return refused('PORT_REFUSED', 'no port');
+        else this.neighbours.set(keyOf(object), object);
+        return { ok: true };
+      case 'pathset':
+        return set ? this.#setPathset(object.paths, handle) : this.#deletePathset(handle);
+    }
+  }
+
+  #setLink(link: Link): void {
+    this.links.set(link.phy, link);
+    this.#hosts.agree(link);
+  }
+
+  /** A port that ends takes its link and neighbours along; legs over it lead nowhere. */
+  #losePort(phy: string): void {
+    this.pairs.delete(phy);
+    this.links.delete(phy);
+    for (const [key, n] of this.neighbours) if (n.phy === phy) this.neighbours.delete(key);
+    for (const [handle, paths] of this.pathsets) {
+      this.pathsets.set(
+        handle,
+        paths.map((p) => (p.phy === phy ? { ...p, phy: '' } : p)),
+      );
+    }
+  }
+
+  #setPair(pair: Pair, held: number): dp.OperationResult {
+    this.#losePort(pair.phy);
+    if (pair.phyIfindex === 0) return { ok: true, handle: held };
+    const host = this.#hosts.make(pair);
+    if (host === 0) return refused('NETNS_GONE', 'no such namespace');
+    this.pairs.set(pair.phy, { pair, host });
+    return { ok: true, handle: host };
+  }
+
+  #deletePair(pair: Pair, held: number): dp.OperationResult {
+    const host = this.pairs.get(pair.phy)?.host ?? held;
+    this.#losePort(pair.phy);
+    if (host !== 0) this.#hosts.remove(pair, host);
+    return { ok: true };
+  }
+
+  #setTable(table: Table): dp.OperationResult {
+    for (const [handle, t] of this.tables) if (keyOf(t) === keyOf(table)) return { ok: true, handle };
+    const handle = this.#nextTable++;
+    this.tables.set(handle, table);
+    this.routes.set(handle, new Map());
+    return { ok: true, handle };
+  }
+
+  #deleteTable(table: Table, handle: number): dp.OperationResult {
+    const held = this.tables.get(handle);
+    if (held !== undefined && keyOf(held) !== keyOf(table)) return refused('REFUSED', 'another table');
+    this.tables.delete(handle);
+    this.routes.delete(handle);
+    return { ok: true };
+  }
+
+  #setPathset(paths: readonly Path[], handle: number): dp.OperationResult {
+    if (handle !== 0 && !this.pathsets.has(handle)) return refused('REFUSED', `no path set ${handle}`);
+    if (paths.length === 0 || paths.length > 256) return refused('REFUSED', `${paths.length} legs`);
+    if (paths.some((p) => !this.pairs.has(p.phy))) return refused('PORT_REFUSED', 'no port');
+    if (paths.some((p) => p.weight < 1 || p.weight > 65535)) return refused('REFUSED', 'weight');
+    const id = handle === 0 ? this.#nextPathset++ : handle;
+    this.pathsets.set(
+      id,
+      paths.map((p) => ({ ...p })),
+    );
+    return { ok: true, handle: id };
+  }
+
+  #deletePathset(handle: number): dp.OperationResult {
+    for (const rows of this.routes.values()) {
+      for (const row of rows.values()) if (row.target === handle) return refused('REFUSED', 'EBUSY');
+    }
+    this.pathsets.delete(handle);
+    return { ok: true };
+  }
+
+  applyRoutes(batch: dp.RouteBatch): number | Promise<number> {
+    return this.late ? this.#turn().then(() => this.#applyRoutes(batch)) : this.#applyRoutes(batch);
+  }
+
+  #applyRoutes(batch: dp.RouteBatch): number {
+    let failed = 0;
+    for (let i = 0; i < batch.count; i++) {
+      this.operations++;
+      batch.results[i] =
+        this.#fails('route', this.#askedRoute(batch, i)) === undefined ? this.#route(batch, i * ROUTE_WORDS) : -12;
+      if (batch.results[i] !== 0) failed++;
+    }
+    return failed;
+  }
+
+  #askedRoute({ words }: dp.RouteBatch, i: number): string {
+    return words.subarray(i * ROUTE_WORDS, (i + 1) * ROUTE_WORDS).join(' ');
+  }
+
+  #route({ words, family }: dp.RouteBatch, at: number): number {
+    const [handle = 0, target = 0, plen = 0] = words.subarray(at, at + 3);
+    const rows = this.routes.get(handle);
+    if (rows === undefined || this.tables.get(handle)?.family !== family) return ENOENT;
+    if (plen > maxPrefixLength(afOf(family))) return EINVAL;
+    const address = new Uint8Array(words.slice(at + 3, at + (family === 4 ? 4 : 7)).buffer);
+    if (maskBytes(address, plen).some((b, i) => b !== address[i])) return EINVAL;
+    const key = rowKey(words, at + 3, family, plen);
+    if (target === SPECIAL.none) {
+      rows.delete(key);
+      return 0;
+    }
+    if (target >= FIRST_HANDLE ? !this.pathsets.has(target) : target > SPECIAL.punt) return EINVAL;
+    rows.set(key, { words: [...words.subarray(at + 3, at + (family === 4 ? 4 : 7))], plen, target });
+    return 0;
+  }
+
+  lookup(family: Family, tables: readonly number[], merged: boolean, addresses: readonly string[]): dp.LookupAnswer[] {
+    const rounds = merged ? [tables.slice(0, 2), ...tables.slice(2).map((t) => [t])] : tables.map((t) => [t]);
+    return addresses.map((address) => {
+      for (const round of rounds) {
+        const answer = this.#longest(family, round, address);
+        if (answer !== undefined && answer.target !== SPECIAL.throw) return answer;
+      }
+      return { table: 0, target: 0, prefixlen: 0 };
+    });
+  }
+
+  #longest(family: Family, tables: readonly number[], address: string): dp.LookupAnswer | undefined {
+    const bytes = ipBytes(address);
+    for (let prefixlen = bytes.length * 8; prefixlen >= 0; prefixlen--) {
+      const key = rowKey(wordsOf(maskBytes(bytes, prefixlen)), 0, family, prefixlen);
+      for (const table of tables) {
+        const row = this.routes.get(table)?.get(key);
+        if (row !== undefined) return { table, target: row.target, prefixlen };
+      }
+    }
+    return undefined;
+  }
+
+  paths(handle: number): dp.PathAnswer[] | undefined {
+    return this.pathsets.get(handle)?.map((p) => ({
+      ...p,
+      complete: this.neighbours.has(`${p.phy} ${p.via}`),
+    }));
+  }
+
+  /** Path sets that no route leads to. */
+  unusedPathsets(): number[] {
+    const used = new Set([...this.routes.values()].flatMap((rows) => [...rows.values()].map((row) => row.target)));
+    return [...this.pathsets.keys()].filter((handle) => !used.has(handle));
+  }
+
+  port(): number | undefined {
+    return undefined;
+  }
+  info(): dp.DataPlaneInfo {
+    return { driver: this.name, state: this.#up ? 'up' : 'down', generation: String(this.#generation) };
+  }
+  adjacencies(): dp.AdjacencyRow[] {
+    return [];
+  }
+  counters(): dp.CounterRow[] {
+    return [];
+  }
+  traces(): dp.TracedPacket[] {
+    return [];
+  }
+
+  /** Handles left out, what they stand for instead: two data planes with equal text forward alike. */
+  text(): string {
+    const plain = (o: LcpObject): string => JSON.stringify(o, Object.keys(o).sort());
+    const lines = [...this.pairs.values()].map(({ pair }) => plain(pair));
+    for (const o of [...this.links.values(), ...this.neighbours.values()]) lines.push(plain(o));
+    for (const [handle, t] of this.tables) {
+      lines.push(`table ${keyOf(t)}`);
+      for (const { words, plen, target } of this.routes.get(handle)?.values() ?? []) {
+        const to = target < FIRST_HANDLE ? SPECIAL_NAMES[target] : pathsText(this.pathsets.get(target) ?? []);
+        const [a0 = 0, a1, a2, a3] = words;
+        lines.push(
+          `${tableKey(t.netns, t.family, t.table)} ${formatWords(afOf(t.family), a0, a1, a2, a3)}/${plen} -> ${to}`,
+        );
+      }
+    }
+    return lines.sort().join('\n');
+  }
+}

@@ -1,0 +1,158 @@
+// Routes, IPv6: siblings, legs that come and go one by one, and routes that only coexist.
+
+import { describe, expect, it } from 'vitest';
+import * as k from '../../../src/netlink/uapi.ts';
+import { APPEND, attached, CREATE, D6, type Event, play, REPLACE, v6 } from './routeevents.ts';
+
+const TABLE6: readonly (readonly [string, readonly Event[], readonly string[]])[] = [
+  [
+    'a sibling is told with all legs of its route',
+    [
+      ['new', v6(['fe80::1'])],
+      ['new', v6(['fe80::2', 'fe80::1']), CREATE | APPEND],
+    ],
+    ['20:fe80::1%1+fe80::2%1'],
+  ],
+  [
+    'routes without gateway coexist',
+    [
+      ['new', attached(1)],
+      ['new', attached(2)],
+    ],
+    ['256:%1', '256:%2'],
+  ],
+  [
+    'and each is deleted by itself',
+    [
+      ['new', attached(1)],
+      ['new', attached(2)],
+      ['del', attached(1)],
+    ],
+    ['256:%2'],
+  ],
+  [
+    'with and without gateway coexist',
+    [
+      ['new', v6(['fe80::1'])],
+      ['new', attached(2, { priority: 20 })],
+    ],
+    ['20:fe80::1%1', '20:%2'],
+  ],
+  [
+    'other metric is another route',
+    [
+      ['new', v6(['fe80::1'])],
+      ['new', v6(['fe80::2'], { priority: 10 })],
+    ],
+    ['10:fe80::2%1', '20:fe80::1%1'],
+  ],
+  [
+    'a deletion of one leg leaves the others',
+    [
+      ['new', v6(['fe80::1', 'fe80::2', 'fe80::3'])],
+      ['del', v6(['fe80::2'])],
+    ],
+    ['20:fe80::1%1+fe80::3%1'],
+  ],
+  [
+    'leg by leg until none is left',
+    [
+      ['new', v6(['fe80::1', 'fe80::2'])],
+      ['del', v6(['fe80::2'])],
+      ['del', v6(['fe80::1'])],
+    ],
+    [],
+  ],
+  [
+    'a deletion of all legs at once',
+    [
+      ['new', v6(['fe80::1', 'fe80::2'])],
+      ['del', v6(['fe80::1', 'fe80::2'])],
+    ],
+    [],
+  ],
+  [
+    'a deletion of a leg that it does not have',
+    [
+      ['new', v6(['fe80::1', 'fe80::2'])],
+      ['del', v6(['fe80::9'])],
+    ],
+    ['20:fe80::1%1+fe80::2%1'],
+  ],
+  [
+    'the device is part of the leg',
+    [
+      ['new', v6(['fe80::1'])],
+      ['del', v6(['fe80::1'], { oif: 2 })],
+    ],
+    ['20:fe80::1%1'],
+  ],
+  [
+    'replace of a multipath route takes all of it',
+    [
+      ['new', v6(['fe80::1', 'fe80::2'])],
+      ['new', v6(['fe80::3']), REPLACE],
+    ],
+    ['20:fe80::3%1'],
+  ],
+  [
+    'replace without one of its own sort takes the first',
+    [
+      ['new', v6(['fe80::1', 'fe80::2'])],
+      ['new', attached(3, { priority: 20 }), REPLACE],
+    ],
+    ['20:%3'],
+  ],
+  [
+    'replace prefers its own sort',
+    [
+      ['new', v6(['fe80::1'])],
+      ['new', attached(2, { priority: 20 })],
+      ['new', attached(3, { priority: 20 }), REPLACE],
+    ],
+    ['20:fe80::1%1', '20:%3'],
+  ],
+  [
+    'routes of router advertisements are no siblings',
+    [
+      ['new', v6(['fe80::1'], { protocol: k.RTPROT_RA })],
+      ['new', v6(['fe80::2'], { protocol: k.RTPROT_RA })],
+    ],
+    ['20:fe80::1%1', '20:fe80::2%1'],
+  ],
+  [
+    'nexthop objects are no siblings',
+    [
+      ['new', { dst: D6, priority: 20, nhId: 7 }],
+      ['new', v6(['fe80::2'])],
+    ],
+    ['20:nh7', '20:fe80::2%1'],
+  ],
+  [
+    'a deletion names the object',
+    [
+      ['new', { dst: D6, priority: 20, nhId: 7 }],
+      ['del', { dst: D6, priority: 20, nhId: 8 }],
+    ],
+    ['20:nh7'],
+  ],
+  [
+    'a dump of one device does not touch its twins',
+    [
+      ['new', attached(1)],
+      ['begin', 2],
+      ['dump', attached(2)],
+      ['sweep', { oif: 2 }],
+    ],
+    ['256:%1', '256:%2'],
+  ],
+  [
+    'a dump shows changed legs of a route',
+    [['new', v6(['fe80::1', 'fe80::2'])], ['begin'], ['dump', v6(['fe80::1'])], ['sweep']],
+    ['20:fe80::1%1'],
+  ],
+];
+
+describe('IPv6', () => {
+  it.each(TABLE6)('%s', (_, events, expected) => expect(play(6, D6, events)).toEqual(expected));
+});
