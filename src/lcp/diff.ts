@@ -17,6 +17,8 @@ import type { DifferenceRow, DiffResult } from './view.ts';
 /** The kernel tells a change of carrier up to a second after its dumps show it (linkwatch). */
 const TRIES = 15;
 const PAUSE_MS = 100;
+/** How long rounds that go on are waited for. */
+const MOST_WAIT_MS = 30_000;
 /** Rows that are enough to see what is wrong. */
 const MOST_ROWS = 1000;
 
@@ -237,13 +239,13 @@ const compare = async (core: Core): Promise<Findings> => {
 export const diff = async (core: Core): Promise<DiffResult> => {
   const started = core.now();
   let f = await compare(core);
-  for (let i = 1; i < TRIES && f.rows.length > 0; i++) {
+  let open = openWork(core);
+  for (let i = 1; i < TRIES && f.rows.length + open.length > 0; i++) {
     await sleep(PAUSE_MS);
-    while (core.pipeline.running && core.now() - started < 30_000) await sleep(PAUSE_MS);
+    while (core.pipeline.running && core.now() - started < MOST_WAIT_MS) await sleep(PAUSE_MS);
     f = await compare(core);
+    open = openWork(core);
   }
-  for (const reason of openWork(core)) {
-    if (!reason.startsWith('changes')) f.add({ kind: 'state', key: 'open', reason });
-  }
+  for (const reason of open) f.add({ kind: 'state', key: 'open', reason });
   return { differences: f.rows, checked: f.checked, ms: Math.round(core.now() - started) };
 };
