@@ -13,6 +13,8 @@
 
 import type { Family } from './objects.ts';
 
+/** Value of `actual` where the data plane holds something for the prefix, but perhaps not what its target says now. */
+export const ACTUAL_UNKNOWN = 0xffffffff;
 const DIRTY = 1;
 const FAILED = 2;
 

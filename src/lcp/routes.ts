@@ -14,7 +14,7 @@ import type { RouteMessage } from '../netlink/route.ts';
 import { NLM_F_APPEND, NLM_F_REPLACE, RTM_F_CLONED, RTN_THROW, RTN_UNSPEC, RTPROT_RA } from '../netlink/uapi.ts';
 import type { Family } from './objects.ts';
 import { HEAD_WORDS, LEG_WORDS, type PathSet, PathSetKey, type PathSets } from './pathsets.ts';
-import { PrefixTable, packInfo } from './prefixtable.ts';
+import { ACTUAL_UNKNOWN, PrefixTable, packInfo } from './prefixtable.ts';
 
 /** What a sweep after a dump covers; absent members cover all. */
 export interface RouteScope {
@@ -347,13 +347,14 @@ export class Routes {
     });
   }
 
-  /** Queues every prefix one of whose entries uses one of the sets. */
-  markUsersDirty(sets: ReadonlySet<number>): void {
+  /** Queues every prefix one of whose entries uses one of the sets; resend: to be sent though its target is the same. */
+  markUsersDirty(sets: ReadonlySet<number>, resend = false): void {
     const t = this.prefixes;
     t.forEach((record) => {
       for (let e = t.head[record] as number; e !== 0; e = t.next[e] as number) {
         if (!sets.has(t.pathset[e] as number)) continue;
         t.markDirty(record);
+        if (resend && t.actual[record] !== 0) t.actual[record] = ACTUAL_UNKNOWN;
         return;
       }
     });

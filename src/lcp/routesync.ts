@@ -32,6 +32,8 @@ export class RouteSync {
   readonly #records = new Uint32Array(BATCH);
   /** Path sets found in the data plane at connect, by handle, until claimed. */
   #held = new Map<number, string>();
+  /** Path sets whose legs have changed since their users were last sent, where that matters. */
+  readonly #changed = new Map<Namespace, Set<number>>();
   readonly stats: RouteSyncStats = { routes: 0, failed: 0 };
 
   constructor(dataplane: DataPlane, delta: DeltaTable, pairs: Pairs) {
@@ -74,6 +76,7 @@ export class RouteSync {
   /** Forgets what the data plane held: it starts from what connect found. */
   reset(namespaces: Iterable<Namespace>, held: readonly HeldObject[]): void {
     this.#held = new Map();
+    this.#changed.clear();
     for (const { object, handle } of held) {
       if (object.kind === 'pathset' && handle !== undefined) this.#held.set(handle, pathsText(object.paths));
     }
@@ -158,9 +161,11 @@ export class RouteSync {
       p.resolved = target;
       if (before === -1) continue; // nobody looked at it yet
       const object = this.#object(ns, p);
-      // where a change of legs does not reach the routes by itself, they are sent again
-      if (before !== target || (target === RESOLVED_PATHS && !this.#dataplane.sharedPathSets)) moved.add(p.id);
-      if (p.handle !== 0) this.#delta.want('pathset', object.id, target === RESOLVED_PATHS ? object : undefined);
+      if (before !== target) moved.add(p.id);
+      // also while it is refused: what is tried again is what is wanted now
+      if (p.handle !== 0 || this.#delta.row('pathset', object.id) !== undefined) {
+        this.#delta.want('pathset', object.id, target === RESOLVED_PATHS ? object : undefined);
+      }
     }
     ns.dirtyPathsets.clear();
     if (moved.size === 0) return;
@@ -171,7 +176,23 @@ export class RouteSync {
   /** Takes the answer to a path set operation into the set. */
   settled(ns: Namespace, id: string): void {
     const p = ns.pathsets.get(Number(id.slice(id.lastIndexOf('#') + 1)));
-    if (p !== undefined) p.handle = this.#delta.row('pathset', id)?.handle ?? 0;
+    if (p === undefined) return;
+    const before = p.handle;
+    const row = this.#delta.row('pathset', id);
+    p.handle = row?.handle ?? 0;
+    if (this.#dataplane.sharedPathSets || before === 0 || before !== p.handle || row?.failure !== undefined) return;
+    const changed = this.#changed.get(ns);
+    if (changed === undefined) this.#changed.set(ns, new Set([p.id]));
+    else changed.add(p.id);
+  }
+
+  /** Where a change of legs does not reach the routes by itself, they are sent again. */
+  #resend(ns: Namespace): void {
+    const changed = this.#changed.get(ns);
+    if (changed === undefined) return;
+    this.#changed.delete(ns);
+    ns.routes4.markUsersDirty(changed, true);
+    ns.routes6.markUsersDirty(changed, true);
   }
 
   /** Gives missing path sets to the data plane. */
@@ -197,6 +218,7 @@ export class RouteSync {
       this.#delta.settle(operation, result, now);
       this.settled(ns, operation.object.id);
     });
+    this.#resend(ns);
   }
 
   #refused(ns: Namespace, p: PathSet): boolean {
@@ -206,6 +228,7 @@ export class RouteSync {
   /** Sends up to `BATCH` dirty prefixes of one table set; returns how many it looked at. */
   async step(ns: Namespace, routes: Routes, now: number): Promise<number> {
     const t = routes.prefixes;
+    this.#resend(ns);
     if (t.dirtyCount === 0) return 0;
     const records = this.#records;
     let taken = 0;

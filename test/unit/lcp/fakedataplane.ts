@@ -31,6 +31,8 @@ interface FakeRouteRow {
   readonly words: readonly number[];
   readonly plen: number;
   target: number;
+  /** Legs as they were when the route was set, where path sets are not shared. */
+  copied: readonly Path[] | undefined;
 }
 
 export interface Hosts {
@@ -289,7 +291,12 @@ export class FakeDataPlane implements dp.DataPlane {
       return 0;
     }
     if (target >= FIRST_HANDLE ? !this.pathsets.has(target) : target > SPECIAL.punt) return EINVAL;
-    rows.set(key, { words: [...words.subarray(at + 3, at + (family === 4 ? 4 : 7))], plen, target });
+    rows.set(key, {
+      words: [...words.subarray(at + 3, at + (family === 4 ? 4 : 7))],
+      plen,
+      target,
+      copied: this.sharedPathSets ? undefined : this.pathsets.get(target),
+    });
     return 0;
   }
 
@@ -352,8 +359,8 @@ export class FakeDataPlane implements dp.DataPlane {
     for (const o of [...this.links.values(), ...this.neighbours.values()]) lines.push(plain(o));
     for (const [handle, t] of this.tables) {
       lines.push(`table ${keyOf(t)}`);
-      for (const { words, plen, target } of this.routes.get(handle)?.values() ?? []) {
-        const to = target < FIRST_HANDLE ? SPECIAL_NAMES[target] : pathsText(this.pathsets.get(target) ?? []);
+      for (const { words, plen, target, copied } of this.routes.get(handle)?.values() ?? []) {
+        const to = target < FIRST_HANDLE ? SPECIAL_NAMES[target] : pathsText(copied ?? this.pathsets.get(target) ?? []);
         const [a0 = 0, a1, a2, a3] = words;
         lines.push(
           `${tableKey(t.netns, t.family, t.table)} ${formatWords(afOf(t.family), a0, a1, a2, a3)}/${plen} -> ${to}`,

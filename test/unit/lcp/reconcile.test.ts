@@ -154,6 +154,16 @@ describe('refusals', () => {
     noLeaks();
   });
 
+  it('of a path set: what is tried again is what is wanted by then', async () => {
+    r.kernel().setNexthop({ id: 1, oif: host('e0'), gateway: FAR });
+    r.kernel().addRoute({ dst: '10.9.1.0/24', nhId: 1 });
+    r.dataplane.failNext('set pathset', 1);
+    await r.round();
+    r.kernel().setNexthop({ id: 1, oif: host('e1'), gateway: NEAR });
+    await r.settle();
+    expect(r.lookup('10.9.1.1')).toBe(`lan0 ${NEAR} 1`);
+  });
+
   it('of a path set’s deletion wait, and a route that needs it again finds it', async () => {
     add('10.9.1.0/24');
     await r.settle();
@@ -230,7 +240,8 @@ describe('path sets', () => {
     fresh();
     r.kernel().setNexthop({ ...nh, gateway: '10.0.1.3' });
     await r.round();
+    expect(r.dataplane.text()).toContain('10.9.7.0/24 -> wan0|10.0.1.3|1');
+    expect(r.dataplane.operations, 'the path set and each of its routes').toBe(21);
     expect(r.ns().routes4.prefixes.dirtyCount).toBe(0);
-    expect(r.lookup('10.9.7.1')).toBe('wan0 10.0.1.3 1');
   });
 });
