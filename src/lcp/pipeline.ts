@@ -6,7 +6,7 @@
 //
 // Items carry causes, never state: what changed is in the dirty sets, so a wake that is dropped while
 // rounds run is found by those rounds. Between rounds the event loop gets its turn, so that sockets
-// are read while a full table is on its way, and in a storm rounds are a millisecond apart.
+// are read while a full table is on its way. In a storm the netlink socket moderates the wakes.
 
 import {
   asapScheduler,
@@ -24,11 +24,6 @@ import type { Reconciler } from './reconcile.ts';
 
 export type Wake = string;
 
-/** Wakes that follow each other closer than this are a burst: rounds then wait for more to come together. */
-const BURST_MS = 3;
-const GATHER_MS = 1;
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 export interface PipelineOptions {
@@ -49,7 +44,6 @@ export class Pipeline {
   readonly #reconciler: Reconciler;
   readonly #options: PipelineOptions;
   #running = false;
-  #endedAt = Number.NEGATIVE_INFINITY;
 
   constructor(reconciler: Reconciler, options: PipelineOptions) {
     this.#reconciler = reconciler;
@@ -88,13 +82,9 @@ export class Pipeline {
   async #rounds(): Promise<void> {
     const r = this.#reconciler;
     this.#running = true;
-    // one change alone is programmed at once; of a storm, each round takes what a millisecond brought
-    const burst = this.#options.now() - this.#endedAt < BURST_MS;
     try {
       while (this.#options.mayRun() && (r.isDirty || !r.adopted)) {
-        const more = await r.round();
-        if (more) await nextTurn();
-        else if (burst) await sleep(GATHER_MS);
+        if (await r.round()) await nextTurn();
       }
     } catch (error) {
       // only the data plane's going away is expected here; anything else is a bug and ends the process
@@ -108,7 +98,6 @@ export class Pipeline {
       this.#options.onInterrupted(error);
     } finally {
       this.#running = false;
-      this.#endedAt = this.#options.now();
     }
     this.#settled$.next();
     // what became dirty between the last look and the end of this item had its wake dropped

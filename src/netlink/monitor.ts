@@ -144,9 +144,10 @@ export class NetlinkMonitor {
     };
   }
 
-  /** Whether something is being read again, or waits to be. */
+  /** Whether something is being read again, or waits to be read. */
   get busy(): boolean {
-    return this.#working || this.#wanted !== undefined || this.#rereads.size > 0;
+    const unread = this.#notifications?.moderating === true;
+    return this.#working || this.#wanted !== undefined || this.#rereads.size > 0 || unread;
   }
 
   get closed(): boolean {
@@ -195,7 +196,7 @@ export class NetlinkMonitor {
     if (role === 'dumps') return new NetlinkSocket({ netns, malformed, slotSize: 32768, slots: 16 });
     const size = receiveBuffer === undefined ? {} : { receiveBuffer };
     const groups = this.#options.linksOnly === true ? LINK_GROUPS : MONITOR_GROUPS;
-    return new NetlinkSocket({ netns, malformed, groups, ...size });
+    return new NetlinkSocket({ netns, malformed, groups, moderate: true, ...size });
   }
 
   /** The socket keeps a deleted namespace alive and silent, so its end must be learnt from its name. */

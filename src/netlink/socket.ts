@@ -66,6 +66,10 @@ const UV_EBADF = -9;
 const SIZEOF_MMSGHDR = 64;
 const SIZEOF_IOVEC = 16;
 const SIZEOF_SOCKADDR = 16;
+/** Wake-ups that follow each other closer than this, so many in a row, are a storm. */
+const STORM_GAP_MS = 0.5;
+const STORM_WAKES = 16;
+const STEP_MS = 1;
 /** recvmmsg rounds of one wake-up: enough to drain a burst, few enough to let timers run. */
 const ROUNDS = 16;
 
@@ -81,6 +85,11 @@ export interface NetlinkSocketOptions {
   /** Datagrams of one recvmmsg. Default 64. */
   readonly slots?: number;
   readonly malformed?: MalformedCounts;
+  /**
+   * Read a storm of messages in steps of a millisecond instead of waking for each: the wake-ups cost both the
+   * sender (an interrupt to the other core) and us. What comes alone is read at once. Default false.
+   */
+  readonly moderate?: boolean;
   /** False lets the process end while the socket is open. Default true. */
   readonly keepAlive?: boolean;
 }
@@ -111,6 +120,10 @@ export class NetlinkSocket implements NetlinkTransport {
   #receiver: TransportReceiver | undefined;
   #lost: string | undefined;
   #closed = false;
+  readonly #moderate: boolean;
+  #wakes = 0;
+  #wokenAt = 0;
+  #step: NodeJS.Timeout | undefined;
 
   /** Opens, configures and binds the socket. Throws NetlinkSocketError, or the error of entering the namespace. */
   constructor(options: NetlinkSocketOptions = {}) {
@@ -145,6 +158,7 @@ export class NetlinkSocket implements NetlinkTransport {
       throw error;
     }
     this.#keepAlive = options.keepAlive ?? true;
+    this.#moderate = options.moderate ?? false;
     this.#slots = options.slots ?? 64;
     this.#slotSize = options.slotSize ?? 16384;
     // Slots a power of two apart would share the same few cache lines: their heads are read one after the other.
@@ -222,14 +236,48 @@ export class NetlinkSocket implements NetlinkTransport {
       try {
         this.receive();
       } finally {
-        if (status < 0 && !this.#closed) this.#handle?.start({ readable: true }, this.#onReadable as never);
+        if (status < 0 && !this.#closed) this.#poll();
       }
+      if (this.#moderate && this.#isStorm()) this.#moderateFor();
     } catch (error) {
       setImmediate(() => {
         throw error;
       });
     }
   };
+
+  #poll(): void {
+    this.#handle?.start({ readable: true }, this.#onReadable as never);
+  }
+
+  /** Whether this wake-up is one of many that follow each other closely. */
+  #isStorm(): boolean {
+    const now = performance.now();
+    this.#wakes = now - this.#wokenAt < STORM_GAP_MS ? this.#wakes + 1 : 0;
+    this.#wokenAt = now;
+    return this.#wakes >= STORM_WAKES;
+  }
+
+  /** Reads in steps, without being woken in between, until a step finds nothing. */
+  #moderateFor(): void {
+    if (this.#closed) return;
+    this.#wakes = 0;
+    this.#handle?.stop();
+    this.#step = setTimeout(() => {
+      this.#step = undefined;
+      if (this.#closed) return;
+      const before = this.counters.datagrams;
+      this.receive();
+      if (this.#closed) return;
+      if (this.counters.datagrams > before) this.#moderateFor();
+      else this.#poll();
+    }, STEP_MS);
+  }
+
+  /** Whether messages may wait unread because a storm is read in steps. */
+  get moderating(): boolean {
+    return this.#step !== undefined;
+  }
 
   /** Reads what is queued, up to the round limit. The poll calls it; owners may, to catch up at a chosen moment. */
   receive(): void {
@@ -286,6 +334,8 @@ export class NetlinkSocket implements NetlinkTransport {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#step);
+    this.#step = undefined;
     this.#handle?.close();
     this.#handle = undefined;
     closeFd(this.fd);

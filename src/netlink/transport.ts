@@ -52,6 +52,8 @@ export interface NetlinkTransport {
   readonly portId: number;
   readonly capabilities: TransportCapabilities;
   readonly counters: TransportCounters;
+  /** Messages may wait unread on purpose, for a moment. Absent: never. */
+  readonly moderating?: boolean;
   /** Starts reception. Once. */
   start(receiver: TransportReceiver): void;
   /** Sends whole messages. Throws NetlinkSocketError when the kernel does not take them. */
