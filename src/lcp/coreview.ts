@@ -36,6 +36,8 @@ const POLL_MS = 5;
 const TRACE_POLL_MS = 50;
 /** What one trace request may record in full. */
 const MOST_ARMED = 1_000_000;
+/** Packets of the past that one request looks through. */
+const MOST_RECORDED = 65_536;
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -184,20 +186,34 @@ export class CoreView implements View {
   async trace(request: TraceRequest, onPacket: (packet: TracePacket) => void, signal: AbortSignal): Promise<void> {
     const { dataplane } = this.#core;
     const deadline = request.timeoutMs === undefined ? Number.POSITIVE_INFINITY : this.#core.now() + request.timeoutMs;
-    let left = request.count ?? Number.POSITIVE_INFINITY;
-    const arm = request.all === true ? Math.min(left, MOST_ARMED) : 0;
-    let after = 0;
-    let first = true;
-    while (!signal.aborted && left > 0) {
-      const packets = dataplane.traces(after, first ? arm : 0);
-      first = false;
+    const count = request.count ?? Number.POSITIVE_INFINITY;
+    const seen = this.#recorded();
+    let after = seen.at(-1)?.seq ?? 0;
+    // the last ones that are there already; with all, what comes from now on, each of it
+    const past = request.all === true ? [] : seen.slice(-Math.min(count, seen.length));
+    for (const packet of past) onPacket(this.#packet(packet));
+    let left = count - past.length;
+    let arm = request.all === true ? Math.min(left, MOST_ARMED) : 0;
+    while (!signal.aborted && left > 0 && this.#core.now() < deadline) {
+      const packets = dataplane.traces(after, arm);
+      arm = 0;
       for (const packet of packets) {
         after = packet.seq;
         if (left-- <= 0) return;
         onPacket(this.#packet(packet));
       }
-      if (this.#core.now() >= deadline) return;
       if (packets.length === 0) await sleep(TRACE_POLL_MS);
+    }
+  }
+
+  /** Everything in the data plane's ring, oldest first. */
+  #recorded(): TracedPacket[] {
+    const all: TracedPacket[] = [];
+    for (;;) {
+      const more = this.#core.dataplane.traces(all.at(-1)?.seq ?? 0, 0);
+      if (more.length === 0) return all;
+      all.push(...more);
+      if (all.length >= MOST_RECORDED) return all;
     }
   }
 
@@ -205,6 +221,8 @@ export class CoreView implements View {
     const { reconciler } = this.#core;
     const host = hostName(this.#core, p.inPhy);
     const dash = p.fate.indexOf('-');
+    const punted = !p.fromHost && p.fate.startsWith('punt-');
+    const tx = punted ? host : p.outPhy;
     const path = [p.fromHost ? 'host-rx' : 'phy-rx'];
     if (p.tableHandle !== 0) path.push(`table ${p.tableHandle}`);
     if (p.target !== 0) path.push(`path-set ${p.target}`);
@@ -213,7 +231,7 @@ export class CoreView implements View {
     return {
       time: Number(p.timeNs / 1000n) / 1000,
       rx: p.fromHost ? host : p.inPhy,
-      ...(p.outPhy === '' ? {} : { tx: p.outPhy }),
+      ...(tx === '' ? {} : { tx }),
       action: dash < 0 ? p.fate : p.fate.slice(0, dash),
       ...(dash < 0 ? {} : { reason: p.fate.slice(dash + 1) }),
       path,
