@@ -131,14 +131,18 @@ export const deriveNeighbour = (ns: Namespace, pairs: Pairs, key: string): Neigh
   return { kind: 'neighbour', phy, family: n.family === AF_INET6 ? 6 : 4, address: n.dst, mac: n.lladdr };
 };
 
+/** Of several, always the same one: the order in which the kernel told them must not matter. */
 const globalOn = (ns: Namespace, family: number, accept: (a: Address) => boolean): string => {
+  let best: Address | undefined;
   for (const a of ns.addresses.values()) {
     if (a.family !== family || a.scope !== k.RT_SCOPE_UNIVERSE || !accept(a)) continue;
     if ((a.flags & (k.IFA_F_TENTATIVE | k.IFA_F_DADFAILED)) !== 0) continue;
     if (family === AF_INET && (a.flags & k.IFA_F_SECONDARY) !== 0) continue;
-    return a.local;
+    const first =
+      best === undefined || a.ifindex < best.ifindex || (a.ifindex === best.ifindex && a.local < best.local);
+    if (first) best = a;
   }
-  return '';
+  return best?.local ?? '';
 };
 
 /** The address that ICMP errors about packets from an interface come from: its own, else any of the router's. */

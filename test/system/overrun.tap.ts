@@ -59,7 +59,7 @@ system('notifications that were dropped are made good by reading again', async (
   );
   for (const row of gone) t.match(row, { type: 'none' }, `${row.address} has no route`);
   const ping = await pinger.stop();
-  t.ok(ping.received > 50, `${ping.received} pings meanwhile`);
+  t.ok(ping.received > 10, `${ping.received} pings meanwhile`);
   t.equal(ping.lost, 0, 'none of them lost');
 });
 
