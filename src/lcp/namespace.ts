@@ -108,8 +108,8 @@ export class Namespace {
         for (const id of [...this.nexthops.keys()]) if (unseen(String(id))) this.#removeNexthop(id);
         break;
       case 'route':
-        if (family !== AF_INET6) this.routes4.sweep(scope, epoch);
-        if (family !== AF_INET) this.routes6.sweep(scope, epoch);
+        if (family !== AF_INET6) this.routes4.sweep(scope, epoch, this.state === 'in-sync');
+        if (family !== AF_INET) this.routes6.sweep(scope, epoch, this.state === 'in-sync');
         break;
       case 'netconf':
         break; // goes with its link

@@ -337,11 +337,14 @@ export class Routes {
     return false;
   }
 
-  /** Ends a complete dump of a scope: what it did not show, and nothing showed since, is gone. */
-  sweep(scope: RouteScope, epoch: number): number {
+  /**
+   * Ends a complete dump of a scope: what it did not show, and nothing showed since, is gone.
+   * heardAll: no notice was lost, so that what a dump may hide would have been told to be gone.
+   */
+  sweep(scope: RouteScope, epoch: number, heardAll = false): number {
     const t = this.prefixes;
     return this.removeIf((entry, record) => {
-      if ((t.seen[entry] as number) >= epoch || this.isHidden(entry, record)) return false;
+      if ((t.seen[entry] as number) >= epoch || (heardAll && this.isHidden(entry, record))) return false;
       if (scope.table !== undefined && t.table[record] !== scope.table) return false;
       return scope.oif === undefined || this.#isOver(entry, scope.oif);
     });

@@ -102,10 +102,12 @@ export class Churn {
     const verb = r.weighted({ add: 30, replace: 30, append: 12, prepend: 4, change: 4, del: 20 });
     if (verb === 'del' && r.chance(60)) return `route del ${prefix}${metric}${table}`;
     const head = `route ${verb}`;
+    const beside = verb === 'append' || verb === 'prepend';
     // IPv6 beside equal keys: gateways only. Anything else may come to lie between the legs of a multipath route, where
     // the kernel finds it when the legs before it are dead, but shows it to nobody (fib6_dump_node).
-    const beside = six && (verb === 'append' || verb === 'prepend');
-    if (beside) return `${head} ${prefix} via ${this.#gateway(six)}${metric}${table}`;
+    if (beside && six) return `${head} ${prefix} via ${this.#gateway(six)}${metric}${table}`;
+    // Of equal IPv4 default routes the kernel takes one whose gateway answered lately (fib_select_default).
+    if (beside && prefix === '0.0.0.0/0') return `route replace ${prefix} ${this.#leg(six)}${metric}${table}`;
     switch (r.weighted({ leg: 55, multipath: 20, special: 15, nhid: 10 })) {
       case 'leg':
         return `${head} ${prefix} ${this.#leg(six)}${metric}${table}${r.chance(10) ? ' onlink' : ''}${r.chance(10) ? ' mtu 1400' : ''}`;

@@ -15,7 +15,7 @@ export type Event =
   | readonly ['new' | 'dump', RouteText, flags?: number]
   | readonly ['del', RouteText]
   | readonly ['begin', oif?: number]
-  | readonly ['sweep', scope?: { oif?: number; table?: number }];
+  | readonly ['sweep', scope?: { oif?: number; table?: number }, heardAll?: boolean];
 
 /** Plays events on one prefix table and shows what is left, best first. */
 export const play = (family: 4 | 6, dst: string, events: readonly Event[]): string[] => {
@@ -28,7 +28,7 @@ export const play = (family: 4 | 6, dst: string, events: readonly Event[]): stri
       epoch++;
       oif = args[0] as number | undefined;
     } else if (what === 'sweep') {
-      routes.sweep((args[0] as { oif?: number } | undefined) ?? {}, epoch);
+      routes.sweep((args[0] as { oif?: number } | undefined) ?? {}, epoch, args[1] as boolean | undefined);
     } else if (what === 'del') routes.remove(routeMessage(args[0] as RouteText), epoch);
     else
       routes.add(

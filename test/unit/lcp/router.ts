@@ -139,6 +139,7 @@ export class Router {
   /** Reads a whole namespace, as after a start or an overrun: what was told is lost, or handed out after the dumps. */
   resync(name: string, told: 'lost' | 'queued' = 'lost'): void {
     if (told === 'lost') this.kernel(name).take();
+    this.ns(name).state = 'syncing';
     for (const [kind, family] of SYNC_SCOPES) this.dump(name, kind, { family });
     const ns = this.ns(name);
     ns.identity = `4:${name.length + 1000}`;

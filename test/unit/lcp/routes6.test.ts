@@ -39,6 +39,30 @@ const TABLE6: readonly (readonly [string, readonly Event[], readonly string[]])[
     ['20:fe80::1%1', '20:%2'],
   ],
   [
+    'what a dump hides between the legs of a route stays, when every notice was heard',
+    [
+      ['new', v6(['fe80::1'])],
+      ['new', attached(2, { priority: 20 }), CREATE | APPEND],
+      ['new', v6(['fe80::2', 'fe80::1']), CREATE | APPEND],
+      ['begin'],
+      ['dump', v6(['fe80::1', 'fe80::2'])],
+      ['sweep', {}, true],
+    ],
+    ['20:fe80::1%1+fe80::2%1', '20:%2'],
+  ],
+  [
+    'and goes when some were lost: only what is shown is believed',
+    [
+      ['new', v6(['fe80::1'])],
+      ['new', attached(2, { priority: 20 }), CREATE | APPEND],
+      ['new', v6(['fe80::2', 'fe80::1']), CREATE | APPEND],
+      ['begin'],
+      ['dump', v6(['fe80::1', 'fe80::2'])],
+      ['sweep', {}, false],
+    ],
+    ['20:fe80::1%1+fe80::2%1'],
+  ],
+  [
     'other metric is another route',
     [
       ['new', v6(['fe80::1'])],
