@@ -286,6 +286,10 @@ export class Reconciler {
         this.stats.failed++;
         this.#observer.onRefused(operation, result, first);
       }
+      if (object.kind === 'table' && operation.op === 'delete' && result.ok) {
+        const ns = this.namespaces.get(object.netns);
+        if (ns !== undefined) this.routes.tableGone(object.family === 4 ? ns.routes4 : ns.routes6, object.table);
+      }
       if (object.kind === 'pair') this.#pairSettled(object, operation.op, result);
       if (object.kind === 'pathset') {
         const ns = this.namespaces.get(object.id.slice(0, object.id.lastIndexOf('#')));
@@ -361,6 +365,8 @@ export class Reconciler {
         if (results[i]?.ok === true) this.routes.forgetUnclaimed(handle);
       });
     }
+    // a table that was empty when the round began may have got routes since
+    for (const ns of this.namespaces.values()) for (const f of [4, 6] as const) this.#deriveTables(ns, f);
     await this.#apply(this.delta.due('delete', ['table', 'pathset'], this.#now()));
     for (const ns of this.namespaces.values()) this.routes.collect(ns);
   }

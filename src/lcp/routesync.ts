@@ -304,6 +304,16 @@ export class RouteSync {
     return taken;
   }
 
+  /** A table was taken back, and the data plane dropped with it whatever it still held there. */
+  tableGone(routes: Routes, table: number): void {
+    const t = routes.prefixes;
+    t.forEach((record) => {
+      if (t.table[record] !== table || t.actual[record] === 0) return;
+      t.actual[record] = 0;
+      t.markDirty(record);
+    });
+  }
+
   /** Takes back path sets that no route can use any more. */
   collect(ns: Namespace): void {
     if (ns.routes4.prefixes.dirtyCount > 0 || ns.routes6.prefixes.dirtyCount > 0) return;

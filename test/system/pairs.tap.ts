@@ -158,6 +158,18 @@ system('SIGTERM removes what lcpd made', async (t, lab) => {
   t.pass('no process is left');
 });
 
+system('--remove takes down what a dead lcpd left', async (t, lab) => {
+  const lcpd = await lab.addRouter();
+  await lcpd.kill();
+  t.ok(await lab.link('cp', 'e0'), 'a killed one leaves its interfaces');
+  const done = await tryRun(lcpd.command('--remove'));
+  t.equal(done.code, 0, 'exit status 0');
+  for (const host of ['e0', 'e1']) t.equal(await lab.link('cp', host), undefined, `${host} is gone`);
+  t.notMatch(await run(['tc', '-n', lab.ns('rtr'), 'qdisc', 'show', 'dev', 'p0']), /clsact/, 'and the guard');
+  await waitFor('the forwarder to end', async () => (await run(['ip', 'netns', 'pids', lab.ns('rtr')])).trim() === '');
+  t.pass('no process is left');
+});
+
 system('--leave goes on forwarding, and the next lcpd takes over', async (t, lab) => {
   await lab.addRouter();
   const first = lab.lcpd;
