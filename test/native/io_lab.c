@@ -69,7 +69,7 @@ void lab_make(const char *program) {
   CHECK(mkdir("/run/netns", 0755) == 0 || errno == EEXIST, "/run/netns: %s", strerror(errno));
   CHECK(unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && mount("none", "/run/netns", "tmpfs", 0, NULL) == 0,
         "private mounts: %s", strerror(errno));
-  snprintf(L.dir, sizeof L.dir, "/tmp/h2-io-XXXXXX");
+  snprintf(L.dir, sizeof L.dir, "/tmp/lcp-io-XXXXXX");
   CHECK(mkdtemp(L.dir), "mkdtemp");
   snprintf(L.socket, sizeof L.socket, "%s/lcpfwd.sock", L.dir);
   CHECK(sh("for n in h2l h2r h2e h2c; do ip netns add $n && ip -n $n link set lo up || exit 1; done") == 0, "namespaces");

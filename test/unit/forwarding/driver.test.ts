@@ -144,7 +144,7 @@ describeReal('the embedded driver', () => {
   });
 
   it.each([
-    ['namespace', { netns: 'h6-nobody' }, 'NETNS_GONE'],
+    ['namespace', { netns: 'lcpu-nobody' }, 'NETNS_GONE'],
     ['phy', { phyIfindex: 999_999 }, 'PHY_GONE'],
     ['host name that is taken', { host: 'lo' }, 'HOST_DEVICE'],
   ])('a pair with a wrong %s is refused with a reason', async (_, wrong, code) => {

@@ -47,7 +47,7 @@ let serial = 0;
 export class Lab {
   readonly phys = `h6p-${process.pid}-${serial}`;
   readonly hosts = `h6c-${process.pid}-${serial++}`;
-  readonly dir = fs.mkdtempSync('/tmp/h6-lab-');
+  readonly dir = fs.mkdtempSync('/tmp/lcpu-lab-');
   readonly #home = fs.openSync('/proc/thread-self/ns/net', 'r');
 
   constructor() {

@@ -53,7 +53,7 @@ it('offsets follow each other and end within the struct', () => {
 });
 
 it('a library that is not there is an error with a hint', () => {
-  const empty = fs.mkdtempSync('/tmp/h6-native-');
+  const empty = fs.mkdtempSync('/tmp/lcpu-native-');
   try {
     expect(load(empty)).toMatch(/^NATIVE_LIBRARY .*has not been built \| run make native\n$/);
   } finally {
@@ -70,7 +70,7 @@ describeReal('the library', () => {
   afterEach(() => native().detach(handle));
 
   it('of another build is refused: its structs have other sizes', () => {
-    const dir = fs.mkdtempSync('/tmp/h6-native-');
+    const dir = fs.mkdtempSync('/tmp/lcpu-native-');
     try {
       fs.writeFileSync(`${dir}/other.c`, 'unsigned lcpfwd_sizeof(unsigned i) { return i == 5 ? 232 : 24; }\n');
       const symbols = [...header.matchAll(/^[\w ]+[ *](lcpfwd_\w+)\(/gm)]

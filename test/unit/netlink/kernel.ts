@@ -1,6 +1,6 @@
 // Test material: messages captured from a Linux 6.18 kernel, and network namespaces of the tests' own.
 //
-// Invariants: a namespace is named h3-*, made and deleted by the test that uses it. A test that needs root says
+// Invariants: a namespace is named lcpu-*, made and deleted by the test that uses it. A test that needs root says
 // loudly that it was skipped where it is not.
 
 import { execFileSync } from 'node:child_process';
@@ -48,7 +48,7 @@ export function describeRoot(name: string, body: () => void): void {
 let serial = 0;
 
 export class TestNetns {
-  readonly name = `h3-${process.pid}-${serial++}`;
+  readonly name = `lcpu-${process.pid}-${serial++}`;
   readonly path = netnsPath(this.name);
 
   add(): void {

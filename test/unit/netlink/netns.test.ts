@@ -55,7 +55,7 @@ describeRoot('the bracket', () => {
   });
 
   it('names a namespace that is not there or is none', () => {
-    expect(() => withNetns('/run/netns/h3-absent', here)).toThrow('ENOENT');
+    expect(() => withNetns('/run/netns/lcpu-absent', here)).toThrow('ENOENT');
     expect(() => withNetns('/etc/hostname', here)).toThrow('cannot enter network namespace /etc/hostname: EINVAL');
   });
 
@@ -82,7 +82,7 @@ describeRoot('the bracket', () => {
 
   it("libuv's pool stays at home even when its first job is queued inside", () => {
     // In a plain process: a loader of TypeScript would have started the pool before.
-    const dir = fs.mkdtempSync('/tmp/h3-pool-');
+    const dir = fs.mkdtempSync('/tmp/lcpu-pool-');
     const libc = fileURLToPath(new URL('../../../src/lib/libc.ts', import.meta.url));
     const compilerOptions = { module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2022, esModuleInterop: true };
     const compiled = ts.transpileModule(fs.readFileSync(libc, 'utf8'), { compilerOptions }).outputText;
@@ -110,7 +110,7 @@ describeRoot('identities', () => {
     try {
       expect(netnsIdentity(one.path)).toMatch(/^\d+:\d+$/);
       expect(netnsIdentity(one.path)).not.toBe(netnsIdentity('/proc/self/ns/net'));
-      expect(netnsIdentity('/run/netns/h3-absent')).toBeUndefined();
+      expect(netnsIdentity('/run/netns/lcpu-absent')).toBeUndefined();
       expect(netnsIdentity('/etc/hostname')).toBeUndefined();
     } finally {
       one.del();
@@ -166,7 +166,7 @@ describeRoot('watching', () => {
   });
 
   it('waits for a directory that does not exist yet, and survives its end', async () => {
-    const dir = fs.mkdtempSync('/tmp/h3-watch-');
+    const dir = fs.mkdtempSync('/tmp/lcpu-watch-');
     const inner = `${dir}/netns`;
     const events: NetnsEvent[] = [];
     const watch = new NetnsWatch((event) => events.push(event), { dir: inner, pollMs: 20 });
