@@ -106,6 +106,7 @@ export class Routes {
     let exactBefore = 0;
     let victim = 0;
     let victimBefore = 0;
+    let own = 0; // told again because its nexthop object changed, and with it its type (blackhole or not)
     let fallback = 0; // IPv6 REPLACE without an entry of its own sort takes the first of the key
     for (let e = t.head[record] as number, previous = 0; e !== 0; previous = e, e = t.next[e] as number) {
       const order = this.#compare(e, info, m.priority);
@@ -130,6 +131,7 @@ export class Routes {
       }
       if (fromDump && t.seen[e] === epoch) shown = e;
       if (fallback === 0 && replace) fallback = e;
+      if (own === 0 && replace && m.nhId !== 0 && t.pathset[e] === set.id) own = e;
     }
     if (exact !== 0) {
       // a dump shows equal keys in the kernel's order; and IPv4 announces a route that is known only when
@@ -153,6 +155,7 @@ export class Routes {
     }
     t.markDirty(record);
     this.#sets.retain(set.id);
+    if (own !== 0 && !fromDump) victim = own;
     if (victim === 0 && !fromDump) victim = fallback;
     if (victim !== 0) {
       this.#sets.release(t.pathset[victim] as number);
