@@ -91,6 +91,27 @@ export class AttributeCursor {
     return this.u32() | 0;
   }
 
+  /** Four bytes in network order. */
+  u32be(): number {
+    const swapped = this.u32();
+    return ((swapped << 24) | ((swapped & 0xff00) << 8) | ((swapped >>> 8) & 0xff00) | (swapped >>> 24)) >>> 0;
+  }
+
+  /** Eight bytes, `skip` bytes into the value; values are aligned to 4 bytes only. */
+  u64(skip = 0): bigint {
+    if (!this.#holds(skip + 8)) return 0n;
+    const at = (this.value + skip) >> 2;
+    return BigInt(this.#wire.u32[at] ?? 0) | (BigInt(this.#wire.u32[at + 1] ?? 0) << 32n);
+  }
+
+  /** Eight bytes in network order. */
+  u64be(): bigint {
+    if (!this.#holds(8)) return 0n;
+    let value = 0n;
+    for (let at = this.value; at < this.value + 8; at++) value = (value << 8n) | BigInt(this.#wire.bytes[at] ?? 0);
+    return value;
+  }
+
   /** Text up to the first NUL, or to the end of the value. */
   string(): string {
     let end = this.value;

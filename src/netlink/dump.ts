@@ -3,10 +3,13 @@
 // Invariants: one dump at a time; each ends. A dump is complete only if the kernel ended it with NLMSG_DONE without
 // error and no part, DONE included, carried NLM_F_DUMP_INTR. EBUSY is tried again. A filter that names a table or a
 // device which is not there selects nothing: that is a complete dump of nothing. Batches may also hold the DONE.
+// A kernel without the family of a request answers with all families that it has: none of that is handed out, and the
+// dump is a complete one of nothing (`absent`).
 // Reference: netlink(7); NETLINK_GET_STRICT_CHK in linux/netlink.h for filters.
 
 import type { MessageBatch } from './message.ts';
 import { MessageWriter, walkMessages } from './message.ts';
+import { isMrouteFamily } from './mroute.ts';
 import { readError } from './request.ts';
 import type { NetlinkTransport } from './transport.ts';
 import * as k from './uapi.ts';
@@ -17,12 +20,14 @@ const ENOENT = 2;
 const ETIMEDOUT = 110;
 const ENOBUFS = 105;
 const ECANCELED = 125;
+/** Ends of a dump that are ours and not the kernel's. */
+const OUR_OWN: readonly number[] = [ENOBUFS, ECANCELED, ETIMEDOUT];
 const BUSY_TRIES = 10;
 const BUSY_DELAY_MS = 20;
 
 /** Which objects of a kind a dump asks for; the kernel filters. */
 export interface DumpFilter {
-  /** AF_INET, AF_INET6 or 0 for all. */
+  /** AF_INET, AF_INET6, AF_MPLS, RTNL_FAMILY_IPMR, RTNL_FAMILY_IP6MR, or 0 for all. */
   readonly family: number;
   /** Routes of one table. */
   readonly table?: number;
@@ -40,7 +45,12 @@ export interface DumpResult {
   readonly reason: string;
   /** rtnetlink messages of it. */
   readonly messages: number;
+  /** The kernel does not know the family and showed others instead: nothing of the wanted one exists. */
+  readonly absent: boolean;
 }
+
+/** How the kernel says that it has neither the message type nor a table for it. */
+const EOPNOTSUPP = 95;
 
 /** Writes the request body of a dump: the fixed part of the kind, and its filter. */
 function encodeFilter(w: MessageWriter, type: number, filter: DumpFilter): void {
@@ -70,6 +80,9 @@ function encodeFilter(w: MessageWriter, type: number, filter: DumpFilter): void 
       w.u8(family).u8(0).u16(0).u32(0);
       if (oif !== undefined) w.attrU32(k.NHA_OIF, oif);
       break;
+    case k.RTM_GETRULE:
+      w.u8(family).u8(0).u16(0).u32(0).u32(0);
+      break;
     case k.RTM_GETNETCONF:
       w.u8(family).u8(0).u16(0);
       break;
@@ -78,10 +91,43 @@ function encodeFilter(w: MessageWriter, type: number, filter: DumpFilter): void 
   }
 }
 
+/** Requests that a kernel without the family answers with all families that it has (rtnl_dump_all). */
+const DUMPS_ALL: readonly number[] = [k.RTM_GETROUTE, k.RTM_GETADDR, k.RTM_GETNETCONF];
+const NOTHING_OF_IT: DumpResult = {
+  complete: true,
+  interrupted: false,
+  error: 0,
+  reason: '',
+  messages: 0,
+  absent: true,
+};
+
+/** The family of the first rtnetlink message, undefined when there is none. */
+function firstFamily(batch: MessageBatch): number | undefined {
+  let family: number | undefined;
+  walkMessages(batch, (type, _flags, offset, length) => {
+    if (family === undefined && type >= k.RTM_BASE && length > k.NLMSG_HDRLEN) {
+      family = batch.bytes[offset + k.NLMSG_HDRLEN];
+    }
+    return true;
+  });
+  return family;
+}
+
+function encodeRequest(type: number, filter: DumpFilter): Uint8Array {
+  const writer = new MessageWriter(128).begin(type, k.NLM_F_REQUEST | k.NLM_F_DUMP);
+  encodeFilter(writer, type, filter);
+  return writer.finish().written;
+}
+
 type BatchHandler = (batch: MessageBatch) => void;
 
 interface Running {
   readonly type: number;
+  /** The one asked for, 0 for all. */
+  readonly family: number;
+  /** Whether the first message was of another family. */
+  foreignFamily: boolean;
   readonly sequence: number;
   readonly onBatch: BatchHandler;
   readonly finish: (result: DumpResult) => void;
@@ -99,6 +145,8 @@ export class RtnlDumper {
   #sequence = 0;
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
+  /** Multicast families that were answered with others: a kernel does not learn them while it runs. */
+  readonly #absent = new Set<number>();
 
   /**
    * Takes the transport over: it must not be started, and is closed by {@link close}.
@@ -120,18 +168,32 @@ export class RtnlDumper {
    * for a message type that has no dump.
    */
   dump(type: number, filter: DumpFilter, onBatch: BatchHandler): Promise<DumpResult> {
-    const writer = new MessageWriter(128).begin(type, k.NLM_F_REQUEST | k.NLM_F_DUMP);
-    encodeFilter(writer, type, filter);
-    const request = writer.finish().written;
-    const filtered = filter.table !== undefined || filter.oif !== undefined;
-    const result = this.#last.then(() => this.#tryDump(type, request, filtered, onBatch));
+    const request = encodeRequest(type, filter);
+    const result = this.#last.then(() => this.#askOnce(type, filter, request, onBatch));
     this.#last = result;
     return result;
   }
 
-  async #tryDump(type: number, request: Uint8Array, filtered: boolean, onBatch: BatchHandler): Promise<DumpResult> {
+  /** To be shown all families costs as much as all tables are long, so it is avoided where it can be known before. */
+  async #askOnce(type: number, filter: DumpFilter, request: Uint8Array, onBatch: BatchHandler): Promise<DumpResult> {
+    const { family } = filter;
+    if (type === k.RTM_GETROUTE && this.#absent.has(family)) return NOTHING_OF_IT;
+    if (type === k.RTM_GETROUTE && family === k.AF_MPLS) {
+      // Its settings come and go with the module that routes, and of those there are few in any family.
+      const settings = { family };
+      const probe = encodeRequest(k.RTM_GETNETCONF, settings);
+      const { error, absent } = await this.#tryDump(k.RTM_GETNETCONF, settings, probe, () => undefined);
+      if (absent || error === EOPNOTSUPP) return NOTHING_OF_IT;
+    }
+    const result = await this.#tryDump(type, filter, request, onBatch);
+    if (result.absent && isMrouteFamily(family)) this.#absent.add(family);
+    return result;
+  }
+
+  async #tryDump(type: number, filter: DumpFilter, request: Uint8Array, onBatch: BatchHandler): Promise<DumpResult> {
+    const filtered = filter.table !== undefined || filter.oif !== undefined;
     for (let attempt = 1; ; attempt++) {
-      const result = await this.#once(type, request, onBatch);
+      const result = await this.#once(type, filter.family, request, onBatch);
       if (filtered && (result.error === ENOENT || result.error === ENODEV)) {
         return { ...result, complete: !result.interrupted, error: 0 };
       }
@@ -140,17 +202,18 @@ export class RtnlDumper {
     }
   }
 
-  #once(type: number, request: Uint8Array, onBatch: BatchHandler): Promise<DumpResult> {
+  #once(type: number, family: number, request: Uint8Array, onBatch: BatchHandler): Promise<DumpResult> {
     return new Promise((finish) => {
       if (this.#closed) {
-        finish({ complete: false, interrupted: false, error: ECANCELED, reason: 'closed', messages: 0 });
+        finish({ complete: false, interrupted: false, error: ECANCELED, reason: 'closed', messages: 0, absent: false });
         return;
       }
       this.#sequence = (this.#sequence % 0x7fffffff) + 1;
       const sequence = this.#sequence;
       new DataView(request.buffer, request.byteOffset).setUint32(8, sequence, true);
       const watchdog = setInterval(() => this.#watch(sequence), this.#timeoutMs);
-      this.#running = { type, sequence, onBatch, finish, interrupted: false, messages: 0, seen: 0, watchdog };
+      const begun = { foreignFamily: false, interrupted: false, messages: 0, seen: 0 };
+      this.#running = { type, family, sequence, onBatch, finish, watchdog, ...begun };
       try {
         this.#transport.send(request);
       } catch (error) {
@@ -171,6 +234,7 @@ export class RtnlDumper {
     if (running === undefined) return;
     let done: { error: number; reason: string } | undefined;
     let foreign = false;
+    const first = running.messages === 0 && running.family !== 0 && DUMPS_ALL.includes(running.type);
     walkMessages(batch, (type, flags, offset, length) => {
       // Late parts of a dump that timed out have another number.
       if (batch.u32[(offset >> 2) + 2] !== running.sequence) {
@@ -189,9 +253,13 @@ export class RtnlDumper {
       return true;
     });
     batch.fromDump = true;
+    if (first && !foreign) {
+      const family = firstFamily(batch);
+      running.foreignFamily = family !== undefined && family !== running.family;
+    }
     // Parts of another dump never share a batch with ours unless ours began after a time-out: drop that batch.
     if (foreign) running.interrupted = true;
-    else running.onBatch(batch);
+    else if (!running.foreignFamily) running.onBatch(batch);
     if (done !== undefined) this.#finish(done.error, done.reason);
   }
 
@@ -201,7 +269,10 @@ export class RtnlDumper {
     this.#running = undefined;
     clearInterval(running.watchdog);
     const { interrupted, messages } = running;
-    running.finish({ complete: error === 0 && !interrupted, interrupted, error, reason, messages });
+    // However such an answer ended, it had nothing of what was asked for. Only our own end is no answer.
+    const absent = running.foreignFamily && !OUR_OWN.includes(error);
+    if (absent) running.finish({ ...NOTHING_OF_IT, messages });
+    else running.finish({ complete: error === 0 && !interrupted, interrupted, error, reason, messages, absent });
   }
 
   /** Ends the running dump, and those that wait, with ECANCELED. */

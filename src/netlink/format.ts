@@ -10,38 +10,28 @@ import { wireOf } from './attr.ts';
 import type { Link } from './link.ts';
 import { decodeLink } from './link.ts';
 import { batchOf, walkMessages } from './message.ts';
+import type { Mroute } from './mroute.ts';
+import { decodeMroute, isMrouteFamily } from './mroute.ts';
+import type { NameOf, NameTable } from './names.ts';
+import { bitNames, deviceName, line, nameOr, PROTOCOL_NAMES, plain, TABLE_NAMES } from './names.ts';
 import type { Neighbour } from './neighbour.ts';
 import { decodeNeighbour } from './neighbour.ts';
 import type { Netconf } from './netconf.ts';
 import { decodeNetconf } from './netconf.ts';
-import type { Nexthop } from './nexthop.ts';
+import type { Nexthop, ResilientGroup } from './nexthop.ts';
 import { decodeNexthop } from './nexthop.ts';
-import { decodeRoute, RouteMessage } from './route.ts';
+import { decodeRoute, ROUTE_FAMILIES, RouteMessage } from './route.ts';
 import type { Route, RouteLeg } from './routeobject.ts';
 import { routeToObject } from './routeobject.ts';
+import type { Rule } from './rule.ts';
+import { decodeRule, ruleText } from './rule.ts';
 import * as k from './uapi.ts';
 
-export type Decoded = Link | Address | Neighbour | Nexthop | Netconf | Route;
-/** Name of an interface, or undefined when it is not known. */
-export type NameOf = (ifindex: number) => string | undefined;
+export type Decoded = Link | Address | Neighbour | Nexthop | Netconf | Route | Rule | Mroute;
+export type { NameOf };
 
-type Table = Readonly<Record<number, string>>;
+type Table = NameTable;
 
-const PROTOCOL: Table = {
-  0: 'unspec',
-  1: 'redirect',
-  2: 'kernel',
-  3: 'boot',
-  4: 'static',
-  9: 'ra',
-  11: 'zebra',
-  12: 'bird',
-  16: 'dhcp',
-  186: 'bgp',
-  187: 'isis',
-  188: 'ospf',
-  189: 'rip',
-};
 const SCOPE: Table = { 0: 'global', 200: 'site', 253: 'link', 254: 'host', 255: 'nowhere' };
 const ROUTE_TYPE: Table = {
   [k.RTN_UNSPEC]: 'none',
@@ -57,7 +47,6 @@ const ROUTE_TYPE: Table = {
   [k.RTN_NAT]: 'nat',
   [k.RTN_XRESOLVE]: 'xresolve',
 };
-const TABLE: Table = { [k.RT_TABLE_DEFAULT]: 'default', [k.RT_TABLE_MAIN]: 'main', [k.RT_TABLE_LOCAL]: 'local' };
 const FAMILY: Table = { [AF_INET]: 'inet', [AF_INET6]: 'inet6', [k.AF_BRIDGE]: 'bridge', [k.AF_MPLS]: 'mpls' };
 const OPERSTATE = ['UNKNOWN', 'NOTPRESENT', 'DOWN', 'LOWERLAYERDOWN', 'TESTING', 'DORMANT', 'UP'] as const;
 
@@ -113,42 +102,20 @@ const LEG_FLAGS: Table = {
   [k.RTNH_F_TRAP]: 'trap',
 };
 
-function nameOr(table: Table, value: number): string {
-  return table[value] ?? String(value);
-}
-
-function bits(table: Table, value: number): string[] {
-  return Object.keys(table)
-    .filter((bit) => (value & Number(bit)) !== 0)
-    .map((bit) => table[Number(bit)] as string);
-}
-
-/** Keeps hostile names on one line. */
-function plain(text: string): string {
-  return text.replace(/[^\x21-\x7e]/gu, (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`);
-}
-
-function dev(nameOf: NameOf, ifindex: number): string {
-  const name = nameOf(ifindex);
-  return name === undefined ? `if${ifindex}` : plain(name);
-}
-
-/** Leaves out what is absent. */
-function line(...parts: (string | undefined | false)[]): string {
-  return parts.filter((part) => part !== undefined && part !== false && part !== '').join(' ');
-}
-
 function formatLink(l: Link, nameOf: NameOf): string {
-  const lower = l.link === undefined ? '' : l.linkNetnsid === undefined ? dev(nameOf, l.link) : `if${l.link}`;
+  const lower = l.link === undefined ? '' : l.linkNetnsid === undefined ? deviceName(nameOf, l.link) : `if${l.link}`;
   return line(
     `${l.ifindex}: ${plain(l.name)}${lower === '' ? '' : `@${lower}`}:`,
     l.family !== k.AF_UNSPEC && nameOr(FAMILY, l.family),
-    `<${bits(LINK_FLAGS, l.flags).join(',')}>`,
+    `<${bitNames(LINK_FLAGS, l.flags).join(',')}>`,
     `mtu ${l.mtu} state ${OPERSTATE[l.operstate] ?? l.operstate}`,
     l.carrier === false && 'no-carrier',
-    l.master !== undefined && `master ${dev(nameOf, l.master)}`,
+    l.master !== undefined && `master ${deviceName(nameOf, l.master)}`,
     l.mac !== undefined && `address ${l.mac}`,
     l.linkNetnsid !== undefined && `link-netnsid ${l.linkNetnsid}`,
+    l.slaveKind !== undefined && `slave-kind ${plain(l.slaveKind)}`,
+    l.vrfTable !== undefined && `vrf-table ${l.vrfTable}`,
+    l.protoDown === true && 'protodown',
     l.kind !== undefined && `kind ${plain(l.kind)}`,
     l.info !== undefined && plain(JSON.stringify(Object.values(l.info)[0])),
     l.alias !== undefined && `alias ${plain(l.alias)}`,
@@ -165,10 +132,10 @@ function lifetime(seconds: number): string {
 function formatAddress(a: Address, nameOf: NameOf): string {
   const local = a.address === a.local ? a.local : `${a.local} peer ${a.address}`;
   return line(
-    `${dev(nameOf, a.ifindex)} ${nameOr(FAMILY, a.family)} ${local}/${a.prefixlen}`,
+    `${deviceName(nameOf, a.ifindex)} ${nameOr(FAMILY, a.family)} ${local}/${a.prefixlen}`,
     a.broadcast !== undefined && `brd ${a.broadcast}`,
     `scope ${nameOr(SCOPE, a.scope)}`,
-    ...bits(ADDRESS_FLAGS, a.flags),
+    ...bitNames(ADDRESS_FLAGS, a.flags),
     a.label !== undefined && plain(a.label),
     `valid_lft ${lifetime(a.validLft)} preferred_lft ${lifetime(a.preferredLft)}`,
   );
@@ -177,13 +144,37 @@ function formatAddress(a: Address, nameOf: NameOf): string {
 function formatNeighbour(n: Neighbour, nameOf: NameOf): string {
   return line(
     n.dst === '' ? nameOr(FAMILY, n.family) : n.dst,
-    `dev ${dev(nameOf, n.ifindex)}`,
+    `dev ${deviceName(nameOf, n.ifindex)}`,
     n.lladdr !== undefined && `lladdr ${n.lladdr}`,
     n.vlan !== undefined && `vlan ${n.vlan}`,
-    n.master !== undefined && `master ${dev(nameOf, n.master)}`,
-    ...bits(NEIGHBOUR_FLAGS, n.flags),
-    n.state === k.NUD_NONE ? 'NONE' : bits(NEIGHBOUR_STATES, n.state).join(','),
+    n.master !== undefined && `master ${deviceName(nameOf, n.master)}`,
+    ...bitNames(NEIGHBOUR_FLAGS, n.flags),
+    n.state === k.NUD_NONE ? 'NONE' : bitNames(NEIGHBOUR_STATES, n.state).join(','),
   );
+}
+
+const ENCAP: Table = {
+  [k.LWTUNNEL_ENCAP_MPLS]: 'mpls',
+  [k.LWTUNNEL_ENCAP_IP]: 'ip',
+  [k.LWTUNNEL_ENCAP_IP6]: 'ip6',
+  [k.LWTUNNEL_ENCAP_SEG6]: 'seg6',
+  [k.LWTUNNEL_ENCAP_BPF]: 'bpf',
+  [k.LWTUNNEL_ENCAP_SEG6_LOCAL]: 'seg6local',
+};
+
+function encapText(type: number | undefined): string {
+  return type === undefined ? '' : `encap ${nameOr(ENCAP, type)}`;
+}
+
+/** A label stack as `ip` writes it, outermost first. */
+function labelText(word: string, labels: readonly number[] | undefined, ttl = 0, isCut = false): string {
+  if (labels === undefined || labels.length === 0) return '';
+  return `${word} ${labels.join('/')}${isCut ? '/...' : ''}${ttl === 0 ? '' : ` ttl ${ttl}`}`;
+}
+
+function resilientText(r: ResilientGroup): string {
+  const seconds = (ticks: number) => ticks / k.USER_HZ;
+  return `buckets ${r.buckets} idle_timer ${seconds(r.idleTimer)} unbalanced_timer ${seconds(r.unbalancedTimer)}`;
 }
 
 function formatNexthop(n: Nexthop, nameOf: NameOf): string {
@@ -191,13 +182,15 @@ function formatNexthop(n: Nexthop, nameOf: NameOf): string {
     `id ${n.id}`,
     n.group !== undefined && `group ${n.group.map((m) => `${m.id},${m.weight}`).join('/')}`,
     n.groupType === k.NEXTHOP_GRP_TYPE_RES && 'type resilient',
-    n.resilient !== undefined && `buckets ${n.resilient.buckets}`,
+    n.resilient !== undefined && resilientText(n.resilient),
     n.blackhole && 'blackhole',
+    labelText('encap mpls', n.labels, n.ttl, n.tooManyLabels),
+    n.labels.length === 0 && encapText(n.encapType),
     n.gateway !== undefined && `via ${n.gateway}`,
-    n.oif !== undefined && `dev ${dev(nameOf, n.oif)}`,
+    n.oif !== undefined && `dev ${deviceName(nameOf, n.oif)}`,
     n.fdb && 'fdb',
-    `proto ${nameOr(PROTOCOL, n.protocol)}`,
-    ...bits(LEG_FLAGS, n.flags),
+    `proto ${nameOr(PROTOCOL_NAMES, n.protocol)}`,
+    ...bitNames(LEG_FLAGS, n.flags),
   );
 }
 
@@ -207,18 +200,24 @@ function formatNetconf(n: Netconf, nameOf: NameOf): string {
   const flag = (name: string, value: boolean | undefined) => value !== undefined && `${name} ${value ? 'on' : 'off'}`;
   return line(
     nameOr(FAMILY, n.family),
-    where === '' ? `dev ${dev(nameOf, n.ifindex)}` : where,
+    where === '' ? `dev ${deviceName(nameOf, n.ifindex)}` : where,
     flag('forwarding', n.forwarding),
     flag('ignore_routes_with_linkdown', n.ignoreRoutesWithLinkdown),
     n.rpFilter !== undefined && `rp_filter ${n.rpFilter}`,
+    flag('mc_forwarding', n.mcForwarding),
+    flag('proxy_neigh', n.proxyNeigh),
+    flag('input', n.input),
   );
 }
 
-function formatLeg(leg: RouteLeg, nameOf: NameOf): string {
+function formatLeg(leg: RouteLeg, family: number, nameOf: NameOf): string {
+  const word = family === k.AF_MPLS ? 'as to' : 'encap mpls';
   return line(
+    labelText(word, leg.labels, leg.ttl, leg.tooManyLabels),
+    leg.labels === undefined && encapText(leg.encapType),
     leg.gateway !== undefined && `via ${leg.gateway}`,
-    leg.oif !== undefined && `dev ${dev(nameOf, leg.oif)}`,
-    ...bits(LEG_FLAGS, leg.flags),
+    leg.oif !== undefined && `dev ${deviceName(nameOf, leg.oif)}`,
+    ...bitNames(LEG_FLAGS, leg.flags),
   );
 }
 
@@ -226,19 +225,45 @@ function formatRoute(r: Route, nameOf: NameOf): string {
   const single = r.multipath ? undefined : r.legs[0];
   return line(
     r.type !== k.RTN_UNICAST && nameOr(ROUTE_TYPE, r.type),
-    r.dst,
+    r.family === k.AF_MPLS ? `label ${r.dst}` : r.dst,
     r.src !== undefined && `from ${r.src}`,
     r.tos !== 0 && `tos 0x${r.tos.toString(16)}`,
     r.nhId !== undefined && `nhid ${r.nhId}`,
-    single !== undefined && formatLeg(single, nameOf),
-    `table ${nameOr(TABLE, r.table)} proto ${nameOr(PROTOCOL, r.protocol)}`,
+    single !== undefined && formatLeg(single, r.family, nameOf),
+    `table ${nameOr(TABLE_NAMES, r.table)} proto ${nameOr(PROTOCOL_NAMES, r.protocol)}`,
     r.scope !== k.RT_SCOPE_UNIVERSE && `scope ${nameOr(SCOPE, r.scope)}`,
     r.prefsrc !== undefined && `src ${r.prefsrc}`,
     r.priority !== 0 && `metric ${r.priority}`,
     r.mtu !== undefined && `mtu ${r.mtu}`,
+    r.ttlPropagate !== undefined && `ttl-propagate ${r.ttlPropagate ? 'enabled' : 'disabled'}`,
     r.expires !== undefined && `expires ${Math.round(r.expires / k.USER_HZ)}sec`,
     (r.flags & k.RTM_F_CLONED) !== 0 && 'cache',
-    ...(r.multipath ? r.legs.map((leg) => `nexthop ${formatLeg(leg, nameOf)} weight ${leg.weight}`) : []),
+    ...(r.multipath ? r.legs.map((leg) => `nexthop ${formatLeg(leg, r.family, nameOf)} weight ${leg.weight}`) : []),
+  );
+}
+
+const RULE_FLAGS: Table = {
+  [k.FIB_RULE_UNRESOLVED]: '[unresolved]',
+  [k.FIB_RULE_IIF_DETACHED]: '[iif detached]',
+  [k.FIB_RULE_OIF_DETACHED]: '[oif detached]',
+};
+
+function formatRule(r: Rule): string {
+  return line(
+    r.family !== AF_INET && nameOr(FAMILY, r.family),
+    `${r.priority}:`,
+    ruleText(r),
+    ...bitNames(RULE_FLAGS, r.flags),
+  );
+}
+
+function formatMroute(m: Mroute, nameOf: NameOf): string {
+  return line(
+    `(${m.source === '' ? '*' : m.source}, ${m.group === '' ? '*' : m.group})`,
+    m.iif !== 0 && `iif ${deviceName(nameOf, m.iif)}`,
+    m.unresolved && 'unresolved',
+    ...m.oifs.map(({ ifindex, ttl }) => `oif ${deviceName(nameOf, ifindex)}${ttl > 1 ? ` ttl ${ttl}` : ''}`),
+    `table ${nameOr(TABLE_NAMES, m.table)} proto ${nameOr(PROTOCOL_NAMES, m.protocol)}`,
   );
 }
 
@@ -257,7 +282,10 @@ export function formatMessage(type: number, flags: number, decoded: Decoded, nam
     case k.RTM_NEWADDR:
       return line('[ADDR]', verb, formatAddress(decoded as Address, nameOf));
     case k.RTM_NEWROUTE:
+      if ('oifs' in decoded) return line('[MROUTE]', verb, formatMroute(decoded, nameOf));
       return line('[ROUTE]', verb, formatRoute(decoded as Route, nameOf));
+    case k.RTM_NEWRULE:
+      return line('[RULE]', verb, formatRule(decoded as Rule));
     case k.RTM_NEWNEIGH:
       return line('[NEIGH]', verb, formatNeighbour(decoded as Neighbour, nameOf));
     case k.RTM_NEWNEXTHOP:
@@ -280,8 +308,11 @@ function decodeAny(type: number, bytes: Uint8Array): Decoded | undefined {
       return decodeAddress(wire, 0);
     case k.RTM_NEWROUTE: {
       if (!decodeRoute(wire, 0, scratch)) return undefined;
-      return scratch.family === AF_INET || scratch.family === AF_INET6 ? routeToObject(scratch) : undefined;
+      if (isMrouteFamily(scratch.family)) return decodeMroute(wire, 0);
+      return ROUTE_FAMILIES.includes(scratch.family) ? routeToObject(scratch) : undefined;
     }
+    case k.RTM_NEWRULE:
+      return decodeRule(wire, 0);
     case k.RTM_NEWNEIGH:
       return decodeNeighbour(wire, 0);
     case k.RTM_NEWNEXTHOP:

@@ -16,6 +16,8 @@ export interface VlanInfo {
   readonly id: number;
   /** 0x8100 or 0x88a8. */
   readonly protocol: number;
+  /** VLAN_FLAG_*: 1 reorder header, 2 gvrp, 4 loose binding, 8 mvrp, 16 bridge binding. */
+  readonly flags?: number;
 }
 
 export interface TunInfo {
@@ -54,7 +56,12 @@ export interface Link {
   readonly link?: number;
   readonly linkNetnsid?: number;
   readonly kind?: string;
+  /** `bond`, `team`, `bridge`, `vrf`, …: what kind of device `master` is. */
   readonly slaveKind?: string;
+  /** Table of the VRF that `master` is; only where `slaveKind` is `vrf`. */
+  readonly vrfTable?: number;
+  /** The control plane's word that the port is to stay down; also RTM_NEWLINK notices of it. */
+  readonly protoDown?: boolean;
   readonly alias?: string;
   readonly altnames: readonly string[];
   readonly info?: LinkInfo;
@@ -74,6 +81,7 @@ function readInfoData(data: AttributeCursor, kind: string | undefined): LinkInfo
     const isTunWord = kind === 'tun' && (data.type === k.IFLA_TUN_OWNER || data.type === k.IFLA_TUN_GROUP);
     if (kind === 'vlan' && data.type === k.IFLA_VLAN_PROTOCOL) values.set(data.type, data.u16be());
     else if (kind === 'vlan' && data.type === k.IFLA_VLAN_ID) values.set(data.type, data.u16());
+    else if (kind === 'vlan' && data.type === k.IFLA_VLAN_FLAGS) values.set(data.type, data.u32());
     else if (kind === 'vrf' && data.type === k.IFLA_VRF_TABLE) values.set(data.type, data.u32());
     else if (kind === 'tun' && !isTunWord && data.type <= k.IFLA_TUN_MULTI_QUEUE) values.set(data.type, data.u8());
     else if (kind === 'bridge' && data.type === k.IFLA_BR_VLAN_FILTERING) values.set(data.type, data.u8());
@@ -83,8 +91,11 @@ function readInfoData(data: AttributeCursor, kind: string | undefined): LinkInfo
   }
   const value = (type: number): number => values.get(type) ?? 0;
   switch (kind) {
-    case 'vlan':
-      return { vlan: { id: value(k.IFLA_VLAN_ID), protocol: value(k.IFLA_VLAN_PROTOCOL) } };
+    case 'vlan': {
+      const flags = values.get(k.IFLA_VLAN_FLAGS);
+      const vlan = { id: value(k.IFLA_VLAN_ID), protocol: value(k.IFLA_VLAN_PROTOCOL) };
+      return { vlan: flags === undefined ? vlan : { ...vlan, flags } };
+    }
     case 'vrf':
       return { vrf: { table: value(k.IFLA_VRF_TABLE) } };
     case 'tun':
@@ -114,13 +125,20 @@ function readInfoData(data: AttributeCursor, kind: string | undefined): LinkInfo
 function readLinkInfo(outer: AttributeCursor, wire: Wire, draft: Draft): void {
   const info = outer.nested();
   let data: { start: number; end: number } | undefined;
+  let slaveData: { start: number; end: number } | undefined;
   while (info.next()) {
     if (info.type === k.IFLA_INFO_KIND) draft.kind = info.string();
     else if (info.type === k.IFLA_INFO_SLAVE_KIND) draft.slaveKind = info.string();
     else if (info.type === k.IFLA_INFO_DATA) data = { start: info.value, end: info.value + info.size };
+    else if (info.type === k.IFLA_INFO_SLAVE_DATA) slaveData = { start: info.value, end: info.value + info.size };
   }
   outer.adopt(info);
   // The kind tells how to read the data, so the data waits until the whole nest was seen.
+  if (slaveData !== undefined && draft.slaveKind === 'vrf') {
+    const port = new AttributeCursor(wire, slaveData.start, slaveData.end);
+    while (port.next()) if (port.type === k.IFLA_VRF_PORT_TABLE) draft.vrfTable = port.u32();
+    outer.adopt(port);
+  }
   if (data === undefined) return;
   const cursor = new AttributeCursor(wire, data.start, data.end);
   const read = readInfoData(cursor, draft.kind);
@@ -170,6 +188,9 @@ export function decodeLink(wire: Wire, offset: number): Link | undefined {
         break;
       case k.IFLA_OPERSTATE:
         draft.operstate = a.u8();
+        break;
+      case k.IFLA_PROTO_DOWN:
+        draft.protoDown = a.u8() !== 0;
         break;
       case k.IFLA_CARRIER:
         draft.carrier = a.u8() !== 0;
@@ -224,6 +245,7 @@ export interface LinkRequest {
   readonly master?: number;
   readonly carrier?: boolean;
   readonly operstate?: number;
+  readonly protoDown?: boolean;
   /** The empty text removes the alias. */
   readonly alias?: string;
   readonly altnames?: readonly string[];
@@ -237,6 +259,10 @@ function encodeInfoData(w: MessageWriter, info: LinkInfo): void {
   const data = w.beginNest(k.IFLA_INFO_DATA);
   if (info.vlan !== undefined) {
     w.attrU16(k.IFLA_VLAN_ID, info.vlan.id).attrU16be(k.IFLA_VLAN_PROTOCOL, info.vlan.protocol);
+    if (info.vlan.flags !== undefined) {
+      // struct ifla_vlan_flags: flags, and which of them are meant
+      w.attrBytes(k.IFLA_VLAN_FLAGS, new Uint8Array(new Uint32Array([info.vlan.flags, 0xffffffff]).buffer));
+    }
   } else if (info.vrf !== undefined) {
     w.attrU32(k.IFLA_VRF_TABLE, info.vrf.table);
   } else if (info.tun !== undefined) {
@@ -284,6 +310,7 @@ export function encodeLink(w: MessageWriter, r: LinkRequest): void {
   if (r.master !== undefined) w.attrU32(k.IFLA_MASTER, r.master);
   if (r.operstate !== undefined) w.attrU8(k.IFLA_OPERSTATE, r.operstate);
   if (r.carrier !== undefined) w.attrU8(k.IFLA_CARRIER, Number(r.carrier));
+  if (r.protoDown !== undefined) w.attrU8(k.IFLA_PROTO_DOWN, Number(r.protoDown));
   if (r.alias !== undefined) w.attrString(k.IFLA_IFALIAS, r.alias);
   if (r.netnsFd !== undefined) w.attrU32(k.IFLA_NET_NS_FD, r.netnsFd);
   if (r.altnames !== undefined && r.altnames.length > 0) {

@@ -14,7 +14,15 @@ import { MalformedCounts, walkMessages } from './message.ts';
 import { NETNS_DIR, NetnsWatch, netnsIdentity } from './netns.ts';
 import { NotificationQueue } from './notificationqueue.ts';
 import type { DumpKind } from './scopes.ts';
-import { DUMP_REQUEST, LINK_GROUPS, MONITOR_GROUPS, SYNC_SCOPES, splitFamilies } from './scopes.ts';
+import {
+  DUMP_REQUEST,
+  LINK_GROUPS,
+  MONITOR_GROUPS,
+  SYNC_SCOPES,
+  saysNoSuchTable,
+  scopeName,
+  splitFamilies,
+} from './scopes.ts';
 import { NetlinkSocket } from './socket.ts';
 import type { NetlinkTransport } from './transport.ts';
 
@@ -59,8 +67,8 @@ export interface MonitorStats {
   rereads: number;
   /** Most notifications that waited for a dump. */
   queuePeak: number;
-  /** Tables that this kernel does not have. */
-  readonly unsupported: Set<DumpKind>;
+  /** Tables that this kernel does not have (`route mpls`, `mroute inet6`), and multicast groups (`group 29`). */
+  readonly unsupported: Set<string>;
   readonly malformed: MalformedCounts;
 }
 
@@ -92,8 +100,6 @@ const DUMP_TRIES = 8;
 const KEPT_RESYNCS = 32;
 /** Losses further apart than this are not one storm: the pause starts small again. */
 const CALM_MS = 10_000;
-/** EOPNOTSUPP and EAFNOSUPPORT: the kernel was built without the table. */
-const NO_SUCH_TABLE: readonly number[] = [95, 97];
 
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
@@ -195,8 +201,11 @@ export class NetlinkMonitor {
     const { netns, receiveBuffer } = this.#options;
     if (role === 'dumps') return new NetlinkSocket({ netns, malformed, slotSize: 32768, slots: 16 });
     const size = receiveBuffer === undefined ? {} : { receiveBuffer };
-    const groups = this.#options.linksOnly === true ? LINK_GROUPS : MONITOR_GROUPS;
-    return new NetlinkSocket({ netns, malformed, groups, moderate: true, ...size });
+    const optionalGroups = this.#options.linksOnly === true ? [] : MONITOR_GROUPS;
+    const groups = { groups: LINK_GROUPS, optionalGroups };
+    const socket = new NetlinkSocket({ netns, malformed, ...groups, moderate: true, ...size });
+    for (const group of socket.missingGroups) this.stats.unsupported.add(`group ${group}`);
+    return socket;
   }
 
   /** The socket keeps a deleted namespace alive and silent, so its end must be learnt from its name. */
@@ -344,8 +353,9 @@ export class NetlinkMonitor {
         this.#sink.onBatch(batch);
       });
       if (this.closed) return undefined;
-      const absent = NO_SUCH_TABLE.includes(result.error);
-      if (absent) this.stats.unsupported.add(kind);
+      const absent = result.absent || saysNoSuchTable(kind, filter.family, result.error);
+      if (absent) this.stats.unsupported.add(scopeName(kind, filter.family));
+      else if (result.complete) this.stats.unsupported.delete(scopeName(kind, filter.family));
       if (result.interrupted) this.stats.interrupted++;
       const complete = (result.complete || absent) && this.#wanted === undefined;
       this.#sink.onDumpEnd(kind, complete, filter);

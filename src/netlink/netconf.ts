@@ -1,7 +1,8 @@
-// Netconf: forwarding settings of one interface, or of all or new ones, per family (`RTM_NEWNETCONF`).
+// Netconf: forwarding settings of one interface, or of all or new ones, per family (`RTM_NEWNETCONF`). AF_MPLS has `input`.
 //
 // Invariants: read only; requests change them through /proc/sys. `ifindex` is NETCONFA_IFINDEX_ALL (-1) or
-// NETCONFA_IFINDEX_DEFAULT (-2) for the settings that are not an interface's. A notification carries only what changed.
+// NETCONFA_IFINDEX_DEFAULT (-2) for the settings that are not an interface's. A notification carries only what changed,
+// and RTM_DELNETCONF (the interface is gone, or has no such family any more) only the interface.
 // Reference: linux/netconf.h, Documentation/networking/ip-sysctl.rst (ignore_routes_with_linkdown).
 
 import type { Wire } from './attr.ts';
@@ -18,6 +19,9 @@ export interface Netconf {
   readonly rpFilter?: number;
   readonly mcForwarding?: boolean;
   readonly proxyNeigh?: boolean;
+  /** AF_MPLS: labelled packets are taken in. */
+  readonly input?: boolean;
+  readonly bcForwarding?: boolean;
 }
 
 type Draft = { -readonly [K in keyof Netconf]: Netconf[K] };
@@ -52,6 +56,12 @@ export function decodeNetconf(wire: Wire, offset: number): Netconf | undefined {
       case k.NETCONFA_PROXY_NEIGH:
         draft.proxyNeigh = a.s32() !== 0;
         break;
+      case k.NETCONFA_INPUT:
+        draft.input = a.s32() !== 0;
+        break;
+      case k.NETCONFA_BC_FORWARDING:
+        draft.bcForwarding = a.s32() !== 0;
+        break;
     }
   }
   return a.malformed || !named ? undefined : draft;
@@ -64,6 +74,8 @@ export function encodeNetconf(w: MessageWriter, n: Netconf): void {
   if (n.rpFilter !== undefined) w.attrU32(k.NETCONFA_RP_FILTER, n.rpFilter);
   if (n.mcForwarding !== undefined) w.attrU32(k.NETCONFA_MC_FORWARDING, Number(n.mcForwarding));
   if (n.proxyNeigh !== undefined) w.attrU32(k.NETCONFA_PROXY_NEIGH, Number(n.proxyNeigh));
+  if (n.input !== undefined) w.attrU32(k.NETCONFA_INPUT, Number(n.input));
+  if (n.bcForwarding !== undefined) w.attrU32(k.NETCONFA_BC_FORWARDING, Number(n.bcForwarding));
   if (n.ignoreRoutesWithLinkdown !== undefined) {
     w.attrU32(k.NETCONFA_IGNORE_ROUTES_WITH_LINKDOWN, Number(n.ignoreRoutesWithLinkdown));
   }

@@ -7,6 +7,7 @@
 
 import type { Wire } from './attr.ts';
 import { AttributeCursor } from './attr.ts';
+import { attrMplsEncap, MAX_ENCAP_LABELS, readMplsEncap } from './labelstack.ts';
 import type { MessageWriter } from './message.ts';
 import { messageEnd } from './message.ts';
 import * as k from './uapi.ts';
@@ -22,6 +23,8 @@ export interface ResilientGroup {
   readonly buckets: number;
   readonly idleTimer: number;
   readonly unbalancedTimer: number;
+  /** How long the group has not been as its weights want it, 0 while it is. */
+  readonly unbalancedTime: bigint;
 }
 
 export interface Nexthop {
@@ -39,7 +42,14 @@ export interface Nexthop {
   /** NEXTHOP_GRP_TYPE_*; 0 multipath, 1 resilient. */
   readonly groupType?: number;
   readonly resilient?: ResilientGroup;
+  /** LWTUNNEL_ENCAP_*. */
   readonly encapType?: number;
+  /** Labels that `encap mpls` pushes, outermost first, at most MAX_ENCAP_LABELS. */
+  readonly labels: readonly number[];
+  /** There are more labels than `labels` holds. */
+  readonly tooManyLabels: boolean;
+  /** TTL of the labels that are pushed, 0 when not given. */
+  readonly ttl: number;
   /** Only in dump filters of some kernels. */
   readonly master?: number;
 }
@@ -59,12 +69,13 @@ function readGroup(wire: Wire, a: AttributeCursor): NexthopMember[] {
 }
 
 function readResilient(outer: AttributeCursor): ResilientGroup {
-  const timers = { buckets: 0, idleTimer: 0, unbalancedTimer: 0 };
+  const timers = { buckets: 0, idleTimer: 0, unbalancedTimer: 0, unbalancedTime: 0n };
   const a = outer.nested();
   while (a.next()) {
     if (a.type === k.NHA_RES_GROUP_BUCKETS) timers.buckets = a.u16();
     else if (a.type === k.NHA_RES_GROUP_IDLE_TIMER) timers.idleTimer = a.u32();
     else if (a.type === k.NHA_RES_GROUP_UNBALANCED_TIMER) timers.unbalancedTimer = a.u32();
+    else if (a.type === k.NHA_RES_GROUP_UNBALANCED_TIME) timers.unbalancedTime = a.u64();
   }
   outer.adopt(a);
   return timers;
@@ -83,7 +94,11 @@ export function decodeNexthop(wire: Wire, offset: number): Nexthop | undefined {
     flags: wire.u32[(body >> 2) + 1] as number,
     blackhole: false,
     fdb: false,
+    labels: [],
+    tooManyLabels: false,
+    ttl: 0,
   };
+  let encap: { start: number; end: number } | undefined;
   const a = new AttributeCursor(wire, body + 8, end);
   while (a.next()) {
     switch (a.type) {
@@ -114,10 +129,23 @@ export function decodeNexthop(wire: Wire, offset: number): Nexthop | undefined {
       case k.NHA_ENCAP_TYPE:
         draft.encapType = a.u16();
         break;
+      case k.NHA_ENCAP:
+        encap = { start: a.value - 4, end: a.value + a.size };
+        break;
       case k.NHA_MASTER:
         draft.master = a.u32();
         break;
     }
+  }
+  // The type tells how to read the encapsulation, and it follows it.
+  if (encap !== undefined && draft.encapType === k.LWTUNNEL_ENCAP_MPLS) {
+    const inner = new AttributeCursor(wire, encap.start, encap.end);
+    inner.next();
+    const read = readMplsEncap(wire, inner);
+    draft.labels = read.labels;
+    draft.tooManyLabels = read.told > MAX_ENCAP_LABELS;
+    draft.ttl = read.ttl;
+    a.adopt(inner);
   }
   return a.malformed || draft.id === 0 ? undefined : draft;
 }
@@ -135,7 +163,10 @@ export interface NexthopRequest {
   readonly fdb?: boolean;
   readonly group?: readonly NexthopMember[];
   readonly groupType?: number;
-  readonly resilient?: ResilientGroup;
+  readonly resilient?: Partial<ResilientGroup>;
+  /** `encap mpls`, outermost label first. */
+  readonly labels?: readonly number[];
+  readonly ttl?: number;
 }
 
 /** Writes nhmsg and attributes. Throws on text that is not an address. */
@@ -159,13 +190,17 @@ export function encodeNexthop(w: MessageWriter, r: NexthopRequest): void {
   if (r.groupType !== undefined) w.attrU16(k.NHA_GROUP_TYPE, r.groupType);
   if (r.resilient !== undefined) {
     const nest = w.beginNest(k.NHA_RES_GROUP);
-    w.attrU16(k.NHA_RES_GROUP_BUCKETS, r.resilient.buckets);
-    w.attrU32(k.NHA_RES_GROUP_IDLE_TIMER, r.resilient.idleTimer);
-    w.attrU32(k.NHA_RES_GROUP_UNBALANCED_TIMER, r.resilient.unbalancedTimer);
+    const { buckets, idleTimer, unbalancedTimer } = r.resilient;
+    if (buckets !== undefined) w.attrU16(k.NHA_RES_GROUP_BUCKETS, buckets);
+    if (idleTimer !== undefined) w.attrU32(k.NHA_RES_GROUP_IDLE_TIMER, idleTimer);
+    if (unbalancedTimer !== undefined) w.attrU32(k.NHA_RES_GROUP_UNBALANCED_TIMER, unbalancedTimer);
     w.endNest(nest);
   }
   if (r.blackhole === true) w.attrFlag(k.NHA_BLACKHOLE);
   if (r.oif !== undefined) w.attrU32(k.NHA_OIF, r.oif);
   if (r.gateway !== undefined) w.attrIp(k.NHA_GATEWAY, r.gateway);
+  if (r.labels !== undefined && r.labels.length > 0) {
+    attrMplsEncap(w, { encap: k.NHA_ENCAP, encapType: k.NHA_ENCAP_TYPE }, r.labels, r.ttl);
+  }
   if (r.fdb === true) w.attrFlag(k.NHA_FDB);
 }

@@ -4,12 +4,18 @@
 // Addresses are four words, the network-order bytes loaded as they lie (IPv4 uses word 0, the rest are 0). Every path
 // is a leg: a plain route has one, RTA_MULTIPATH has up to MAX_LEGS and `legsTold` says how many were told; a route
 // without oif and gateway (blackhole, or a nexthop id with compat mode off) has none. `table` is RTA_TABLE where sent.
-// Reference: linux/rtnetlink.h; RFC 5549 (RTA_VIA).
+// An AF_MPLS route is found by one label: `d0` is its word with only the upper 20 bits kept, `dstLen` is 20. Of families
+// that are not in ROUTE_FAMILIES (multicast entries have their own: mroute.ts) only `family` is set.
+// Reference: linux/rtnetlink.h; RFC 5549 (RTA_VIA); net/mpls/af_mpls.c.
 
 import { AF_INET, AF_INET6 } from '../lib/ip.ts';
 import type { Wire } from './attr.ts';
+import { LABEL_LENGTH, labelKey, MAX_ENCAP_LABELS } from './labelstack.ts';
 import { messageEnd } from './message.ts';
+import { fits, readMultipath, setLegEncap, setLegLabels, setLegVia } from './routeleg.ts';
 import * as k from './uapi.ts';
+
+export { MAX_ENCAP_LABELS };
 
 /** Most legs that are kept of one multipath route. */
 export const MAX_LEGS = 256;
@@ -58,6 +64,10 @@ export class RouteMessage {
   expires = 0;
   /** LWTUNNEL_ENCAP_* of the plain route, 0 when none. */
   encapType = 0;
+  /** RTA_TTL_PROPAGATE of an AF_MPLS route: 0 or 1, -1 when absent. */
+  ttlPropagate = -1;
+  /** Some leg has more than MAX_ENCAP_LABELS labels; only the first are kept. */
+  tooManyLabels = false;
   /** RFC 4191 preference, -1 when absent. */
   pref = -1;
   multipath = false;
@@ -70,22 +80,22 @@ export class RouteMessage {
   readonly legWeight = new Uint16Array(MAX_LEGS);
   /** RTNH_F_*. */
   readonly legFlags = new Uint8Array(MAX_LEGS);
-  /** AF_INET, AF_INET6 or 0 without gateway. */
+  /** AF_INET, AF_INET6 or 0 without gateway; in AF_MPLS routes also AF_PACKET: a link-layer address in the words. */
   readonly legGatewayFamily = new Uint8Array(MAX_LEGS);
   /** Four words for each leg. */
   readonly legGateway = new Uint32Array(4 * MAX_LEGS);
+  /** LWTUNNEL_ENCAP_*, 0 when none. */
   readonly legEncapType = new Uint16Array(MAX_LEGS);
+  /** MAX_ENCAP_LABELS for each leg, outermost first: of `encap mpls`, in AF_MPLS routes of RTA_NEWDST. */
+  readonly legLabels = new Uint32Array(MAX_ENCAP_LABELS * MAX_LEGS);
+  /** Labels kept of each leg. */
+  readonly legLabelCount = new Uint8Array(MAX_LEGS);
+  /** MPLS_IPTUNNEL_TTL, 0 when absent. */
+  readonly legTtl = new Uint8Array(MAX_LEGS);
 }
 
-/** Bytes of an address of the family, 0 where any length up to 16 is legal. */
-function addressSize(family: number): number {
-  return family === AF_INET ? 4 : family === AF_INET6 ? 16 : 0;
-}
-
-function fits(family: number, size: number): boolean {
-  const wanted = addressSize(family);
-  return wanted === 0 ? size >= 4 && size <= 16 : size === wanted;
-}
+/** Families whose routes are read. */
+export const ROUTE_FAMILIES: readonly number[] = [AF_INET, AF_INET6, k.AF_MPLS];
 
 function clear(m: RouteMessage): void {
   m.d0 = m.d1 = m.d2 = m.d3 = 0;
@@ -100,6 +110,8 @@ function clear(m: RouteMessage): void {
   m.mtu = 0;
   m.expires = 0;
   m.encapType = 0;
+  m.ttlPropagate = -1;
+  m.tooManyLabels = false;
   m.pref = -1;
   m.multipath = false;
   m.legs = 0;
@@ -115,77 +127,6 @@ function readMetrics(wire: Wire, from: number, end: number, m: RouteMessage): bo
     if (((wire.u16[(at >> 1) + 1] as number) & k.NLA_TYPE_MASK) === k.RTAX_MTU) {
       if (length < 8) return false;
       m.mtu = wire.u32[(at + 4) >> 2] as number;
-    }
-    at += (length + 3) & ~3;
-  }
-  return true;
-}
-
-/** Sets the gateway of one leg from `size` bytes at `at`. */
-function setLegGateway(wire: Wire, at: number, size: number, family: number, m: RouteMessage, leg: number): void {
-  m.legGatewayFamily[leg] = family;
-  const to = 4 * leg;
-  const from = at >> 2;
-  m.legGateway[to] = wire.u32[from] as number;
-  m.legGateway[to + 1] = size > 4 ? (wire.u32[from + 1] as number) : 0;
-  m.legGateway[to + 2] = size > 8 ? (wire.u32[from + 2] as number) : 0;
-  m.legGateway[to + 3] = size > 12 ? (wire.u32[from + 3] as number) : 0;
-}
-
-/** Words of an RTA_VIA address are two bytes off the alignment, so they are put together from half words. */
-function setLegVia(wire: Wire, at: number, size: number, m: RouteMessage, leg: number): boolean {
-  const family = wire.u16[at >> 1] as number;
-  const bytes = size - 2;
-  if (!fits(family, bytes) || bytes % 4 !== 0) return false;
-  m.legGatewayFamily[leg] = family;
-  for (let i = 0; i < 4; i++) {
-    const half = (at + 2 + 4 * i) >> 1;
-    m.legGateway[4 * leg + i] = 4 * i < bytes ? (wire.u16[half] as number) | ((wire.u16[half + 1] as number) << 16) : 0;
-  }
-  return true;
-}
-
-/** Reads the attributes of one rtnexthop. */
-function readLeg(wire: Wire, from: number, end: number, m: RouteMessage, leg: number): boolean {
-  let at = from;
-  while (end - at >= 4) {
-    const length = wire.u16[at >> 1] as number;
-    if (length < 4 || length > end - at) return false;
-    const size = length - 4;
-    switch ((wire.u16[(at >> 1) + 1] as number) & k.NLA_TYPE_MASK) {
-      case k.RTA_GATEWAY:
-        if (!fits(m.family, size)) return false;
-        setLegGateway(wire, at + 4, size, m.family, m, leg);
-        break;
-      case k.RTA_VIA:
-        if (size < 6 || !setLegVia(wire, at + 4, size, m, leg)) return false;
-        break;
-      case k.RTA_ENCAP_TYPE:
-        if (size < 2) return false;
-        m.legEncapType[leg] = wire.u16[(at + 4) >> 1] as number;
-        break;
-    }
-    at += (length + 3) & ~3;
-  }
-  return true;
-}
-
-function readMultipath(wire: Wire, from: number, end: number, m: RouteMessage): boolean {
-  let at = from;
-  m.multipath = true;
-  while (end - at >= 8) {
-    const length = wire.u16[at >> 1] as number;
-    if (length < 8 || length > end - at) return false;
-    m.legsTold++;
-    if (m.legs < MAX_LEGS) {
-      const leg = m.legs++;
-      m.legFlags[leg] = wire.bytes[at + 2] as number;
-      m.legWeight[leg] = (wire.bytes[at + 3] as number) + 1;
-      m.legOif[leg] = wire.u32[(at + 4) >> 2] as number;
-      m.legGatewayFamily[leg] = 0;
-      m.legEncapType[leg] = 0;
-      m.legGateway.fill(0, 4 * leg, 4 * leg + 4);
-      if (!readLeg(wire, at + 8, at + length, m, leg)) return false;
     }
     at += (length + 3) & ~3;
   }
@@ -227,9 +168,21 @@ export function decodeRoute(wire: Wire, offset: number, m: RouteMessage): boolea
   m.scope = bytes[body + 6] as number;
   m.type = bytes[body + 7] as number;
   m.flags = u32[(body + 8) >> 2] as number;
-  const bits = m.family === AF_INET ? 32 : 128;
-  if (m.dstLen > bits || m.srcLen > bits) return false;
+  const isMpls = m.family === k.AF_MPLS;
+  if (m.family === AF_INET || m.family === AF_INET6) {
+    const bits = m.family === AF_INET ? 32 : 128;
+    if (m.dstLen > bits || m.srcLen > bits) return false;
+  } else if (!isMpls) {
+    return true;
+  } else if (m.dstLen !== LABEL_LENGTH) {
+    return false;
+  }
+  m.legLabelCount[0] = 0;
+  m.legTtl[0] = 0;
+  let hasDst = false;
   let hasMultipath = false;
+  let encapFrom = 0;
+  let encapEnd = 0;
   let at = body + 12;
   while (end - at >= 4) {
     const length = u16[at >> 1] as number;
@@ -239,6 +192,7 @@ export function decodeRoute(wire: Wire, offset: number, m: RouteMessage): boolea
     switch ((u16[(at >> 1) + 1] as number) & k.NLA_TYPE_MASK) {
       case k.RTA_DST:
         if (!fits(m.family, size)) return false;
+        hasDst = true;
         m.d0 = u32[word] as number;
         if (size === 16) {
           m.d1 = u32[word + 1] as number;
@@ -256,7 +210,7 @@ export function decodeRoute(wire: Wire, offset: number, m: RouteMessage): boolea
         }
         break;
       case k.RTA_GATEWAY:
-        if (!fits(m.family, size)) return false;
+        if (isMpls || !fits(m.family, size)) return false;
         m.gatewayFamily = m.family;
         m.g0 = u32[word] as number;
         if (size === 16) {
@@ -266,7 +220,7 @@ export function decodeRoute(wire: Wire, offset: number, m: RouteMessage): boolea
         }
         break;
       case k.RTA_VIA:
-        if (hasMultipath || size < 6 || !setLegVia(wire, at + 4, size, m, 0)) return false;
+        if (hasMultipath || !setLegVia(wire, at + 4, size, m, 0)) return false;
         m.gatewayFamily = m.legGatewayFamily[0] as number;
         m.g0 = m.legGateway[0] as number;
         m.g1 = m.legGateway[1] as number;
@@ -315,6 +269,17 @@ export function decodeRoute(wire: Wire, offset: number, m: RouteMessage): boolea
         if (size < 2) return false;
         m.encapType = u16[(at + 4) >> 1] as number;
         break;
+      case k.RTA_ENCAP:
+        encapFrom = at + 4;
+        encapEnd = at + length;
+        break;
+      case k.RTA_NEWDST:
+        if (isMpls && (hasMultipath || !setLegLabels(wire, at + 4, size, m, 0))) return false;
+        break;
+      case k.RTA_TTL_PROPAGATE:
+        if (size < 1) return false;
+        m.ttlPropagate = bytes[at + 4] === 0 ? 0 : 1;
+        break;
       case k.RTA_MULTIPATH:
         if (hasMultipath || !readMultipath(wire, at + 4, at + length, m)) return false;
         hasMultipath = true;
@@ -322,6 +287,11 @@ export function decodeRoute(wire: Wire, offset: number, m: RouteMessage): boolea
     }
     at += (length + 3) & ~3;
   }
-  if (!hasMultipath) finishPlain(m);
-  return true;
+  if (isMpls) {
+    if (!hasDst) return false;
+    m.d0 = labelKey(m.d0);
+  }
+  if (hasMultipath) return true;
+  finishPlain(m);
+  return encapFrom === 0 || setLegEncap(wire, encapFrom, encapEnd, m.encapType, m, 0);
 }

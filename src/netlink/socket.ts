@@ -78,6 +78,8 @@ export interface NetlinkSocketOptions {
   readonly netns?: string | undefined;
   /** RTNLGRP_* numbers. */
   readonly groups?: readonly number[];
+  /** Also these, where the kernel has them; see `missingGroups`. */
+  readonly optionalGroups?: readonly number[];
   /** Wanted receive queue in bytes as given to SO_RCVBUFFORCE; the kernel doubles it. Default 64 MiB. */
   readonly receiveBuffer?: number;
   /** Bytes of one datagram; dumps need 32 KiB. Default 16 KiB. */
@@ -106,6 +108,8 @@ export class NetlinkSocket implements NetlinkTransport {
   readonly receiveBuffer: number;
   /** False when SO_RCVBUFFORCE was refused (no CAP_NET_ADMIN) and net.core.rmem_max limited us. */
   readonly receiveBufferForced: boolean;
+  /** Optional groups that this kernel does not have. */
+  readonly missingGroups: readonly number[];
 
   readonly #batch: MessageBatch;
   readonly #arena: Uint8Array;
@@ -153,6 +157,7 @@ export class NetlinkSocket implements NetlinkTransport {
       }
       this.portId = new DataView(address.buffer).getUint32(4, true);
       for (const group of options.groups ?? []) this.join(group);
+      this.missingGroups = (options.optionalGroups ?? []).filter((group) => !this.#joinIfKnown(group));
     } catch (error) {
       closeFd(this.fd);
       throw error;
@@ -199,9 +204,16 @@ export class NetlinkSocket implements NetlinkTransport {
 
   /** Joins a multicast group. Throws when the kernel does not know it. */
   join(group: number): void {
-    if (!this.#setOption(k.SOL_NETLINK, k.NETLINK_ADD_MEMBERSHIP, group)) {
-      throw new NetlinkSocketError('setsockopt NETLINK_ADD_MEMBERSHIP', errnoName(koffi.errno()), `group ${group}`);
-    }
+    if (this.#joinIfKnown(group)) return;
+    throw new NetlinkSocketError('setsockopt NETLINK_ADD_MEMBERSHIP', 'EINVAL', `group ${group}`);
+  }
+
+  /** False when the kernel does not know the group. Throws on any other refusal. */
+  #joinIfKnown(group: number): boolean {
+    if (this.#setOption(k.SOL_NETLINK, k.NETLINK_ADD_MEMBERSHIP, group)) return true;
+    const code = errnoName(koffi.errno());
+    if (code === 'EINVAL') return false;
+    throw new NetlinkSocketError('setsockopt NETLINK_ADD_MEMBERSHIP', code, `group ${group}`);
   }
 
   drops(): number {

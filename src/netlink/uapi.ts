@@ -2,7 +2,8 @@
 //
 // Invariants: values are the kernel's ABI and never change; nothing here is computed. Only names that this
 // layer reads or writes are listed.
-// Reference: linux/netlink.h, rtnetlink.h, if.h, if_link.h, if_addr.h, neighbour.h, nexthop.h, netconf.h.
+// Reference: linux/netlink.h, rtnetlink.h, if.h, if_link.h, if_addr.h, neighbour.h, nexthop.h, netconf.h,
+// lwtunnel.h, mpls_iptunnel.h, fib_rules.h.
 
 // linux/netlink.h and socket options
 export const NLM_F_REQUEST = 1;
@@ -59,6 +60,7 @@ export const RTM_DELNEIGH = 29;
 export const RTM_GETNEIGH = 30;
 export const RTM_NEWRULE = 32;
 export const RTM_DELRULE = 33;
+export const RTM_GETRULE = 34;
 export const RTM_NEWNETCONF = 80;
 export const RTM_DELNETCONF = 81;
 export const RTM_GETNETCONF = 82;
@@ -76,12 +78,18 @@ export const RTM_F_TRAP = 32768;
 export const RTNLGRP_LINK = 1;
 export const RTNLGRP_NEIGH = 3;
 export const RTNLGRP_IPV4_IFADDR = 5;
+export const RTNLGRP_IPV4_MROUTE = 6;
 export const RTNLGRP_IPV4_ROUTE = 7;
+export const RTNLGRP_IPV4_RULE = 8;
 export const RTNLGRP_IPV6_IFADDR = 9;
+export const RTNLGRP_IPV6_MROUTE = 10;
 export const RTNLGRP_IPV6_ROUTE = 11;
+export const RTNLGRP_IPV6_RULE = 19;
 export const RTNLGRP_IPV4_NETCONF = 24;
 export const RTNLGRP_IPV6_NETCONF = 25;
+export const RTNLGRP_MPLS_ROUTE = 27;
 export const RTNLGRP_NSID = 28;
+export const RTNLGRP_MPLS_NETCONF = 29;
 export const RTNLGRP_NEXTHOP = 32;
 
 // link attributes
@@ -103,6 +111,7 @@ export const IFLA_EXT_MASK = 29;
 export const IFLA_PROMISCUITY = 30;
 export const IFLA_CARRIER = 33;
 export const IFLA_LINK_NETNSID = 37;
+export const IFLA_PROTO_DOWN = 39;
 export const IFLA_NEW_NETNSID = 45;
 export const IFLA_NEW_IFINDEX = 49;
 export const IFLA_MIN_MTU = 50;
@@ -112,9 +121,12 @@ export const IFLA_ALT_IFNAME = 53;
 export const IFLA_INFO_KIND = 1;
 export const IFLA_INFO_DATA = 2;
 export const IFLA_INFO_SLAVE_KIND = 4;
+export const IFLA_INFO_SLAVE_DATA = 5;
 export const IFLA_VLAN_ID = 1;
+export const IFLA_VLAN_FLAGS = 2;
 export const IFLA_VLAN_PROTOCOL = 5;
 export const IFLA_VRF_TABLE = 1;
+export const IFLA_VRF_PORT_TABLE = 1;
 export const IFLA_TUN_OWNER = 1;
 export const IFLA_TUN_GROUP = 2;
 export const IFLA_TUN_TYPE = 3;
@@ -205,11 +217,14 @@ export const RTA_METRICS = 8;
 export const RTA_MULTIPATH = 9;
 export const RTA_CACHEINFO = 12;
 export const RTA_TABLE = 15;
+export const RTA_MFC_STATS = 17;
 export const RTA_VIA = 18;
+export const RTA_NEWDST = 19;
 export const RTA_PREF = 20;
 export const RTA_ENCAP_TYPE = 21;
 export const RTA_ENCAP = 22;
 export const RTA_EXPIRES = 23;
+export const RTA_TTL_PROPAGATE = 26;
 export const RTA_NH_ID = 30;
 export const RTAX_LOCK = 1;
 export const RTAX_MTU = 2;
@@ -237,6 +252,7 @@ export const RT_SCOPE_SITE = 200;
 export const RT_SCOPE_LINK = 253;
 export const RT_SCOPE_HOST = 254;
 export const RT_SCOPE_NOWHERE = 255;
+export const RTPROT_UNSPEC = 0;
 export const RTPROT_REDIRECT = 1;
 export const RTPROT_KERNEL = 2;
 export const RTPROT_BOOT = 3;
@@ -244,6 +260,7 @@ export const RTPROT_STATIC = 4;
 export const RTPROT_RA = 9;
 export const RTPROT_ZEBRA = 11;
 export const RTPROT_BIRD = 12;
+export const RTPROT_MROUTED = 17;
 export const RTPROT_BGP = 186;
 export const RTPROT_OSPF = 188;
 export const RTNH_F_DEAD = 1;
@@ -253,6 +270,56 @@ export const RTNH_F_OFFLOAD = 8;
 export const RTNH_F_LINKDOWN = 16;
 export const RTNH_F_UNRESOLVED = 32;
 export const RTNH_F_TRAP = 64;
+
+// lightweight tunnels
+export const LWTUNNEL_ENCAP_MPLS = 1;
+export const LWTUNNEL_ENCAP_IP = 2;
+export const LWTUNNEL_ENCAP_IP6 = 4;
+export const LWTUNNEL_ENCAP_SEG6 = 5;
+export const LWTUNNEL_ENCAP_BPF = 6;
+export const LWTUNNEL_ENCAP_SEG6_LOCAL = 7;
+export const MPLS_IPTUNNEL_DST = 1;
+export const MPLS_IPTUNNEL_TTL = 2;
+
+// policy rules
+export const FRA_DST = 1;
+export const FRA_SRC = 2;
+export const FRA_IIFNAME = 3;
+export const FRA_GOTO = 4;
+export const FRA_PRIORITY = 6;
+export const FRA_FWMARK = 10;
+export const FRA_FLOW = 11;
+export const FRA_TUN_ID = 12;
+export const FRA_SUPPRESS_IFGROUP = 13;
+export const FRA_SUPPRESS_PREFIXLEN = 14;
+export const FRA_TABLE = 15;
+export const FRA_FWMASK = 16;
+export const FRA_OIFNAME = 17;
+export const FRA_PAD = 18;
+export const FRA_L3MDEV = 19;
+export const FRA_UID_RANGE = 20;
+export const FRA_PROTOCOL = 21;
+export const FRA_IP_PROTO = 22;
+export const FRA_SPORT_RANGE = 23;
+export const FRA_DPORT_RANGE = 24;
+export const FRA_DSCP = 25;
+export const FRA_FLOWLABEL = 26;
+export const FRA_FLOWLABEL_MASK = 27;
+export const FRA_SPORT_MASK = 28;
+export const FRA_DPORT_MASK = 29;
+export const FRA_DSCP_MASK = 30;
+export const FR_ACT_UNSPEC = 0;
+export const FR_ACT_TO_TBL = 1;
+export const FR_ACT_GOTO = 2;
+export const FR_ACT_NOP = 3;
+export const FR_ACT_BLACKHOLE = 6;
+export const FR_ACT_UNREACHABLE = 7;
+export const FR_ACT_PROHIBIT = 8;
+export const FIB_RULE_PERMANENT = 1;
+export const FIB_RULE_INVERT = 2;
+export const FIB_RULE_UNRESOLVED = 4;
+export const FIB_RULE_IIF_DETACHED = 8;
+export const FIB_RULE_OIF_DETACHED = 16;
 
 // nexthop attributes
 export const NHA_ID = 1;
@@ -282,6 +349,7 @@ export const NETCONFA_MC_FORWARDING = 4;
 export const NETCONFA_PROXY_NEIGH = 5;
 export const NETCONFA_IGNORE_ROUTES_WITH_LINKDOWN = 6;
 export const NETCONFA_INPUT = 7;
+export const NETCONFA_BC_FORWARDING = 8;
 export const NETCONFA_IFINDEX_ALL = -1;
 export const NETCONFA_IFINDEX_DEFAULT = -2;
 
@@ -291,7 +359,10 @@ export const NLA_TYPE_MASK = 0x3fff;
 export const RTM_BASE = 16;
 export const AF_UNSPEC = 0;
 export const AF_BRIDGE = 7;
+export const AF_PACKET = 17;
 export const AF_MPLS = 28;
+export const RTNL_FAMILY_IPMR = 128;
+export const RTNL_FAMILY_IP6MR = 129;
 export const IFLA_INET6_ADDR_GEN_MODE = 8;
 export const IF_OPER_UP = 6;
 /** Kernel ticks of `rta_expires` in a second, as every Linux ABI has it. */

@@ -41,7 +41,7 @@ describe('a dump', () => {
       fromDump &&= batch.fromDump;
       forEachMessage(batch, (type) => types.push(type) > 0);
     });
-    expect(result).toEqual({ complete: true, interrupted: false, error: 0, reason: '', messages: 5 });
+    expect(result).toEqual({ complete: true, interrupted: false, error: 0, reason: '', messages: 5, absent: false });
     expect(types).toEqual(Array.from({ length: 5 }, () => k.RTM_NEWROUTE));
     expect(fromDump).toBe(true);
     expect(transport.sent[0]).toMatchObject({ type: k.RTM_GETROUTE, flags: k.NLM_F_REQUEST | k.NLM_F_DUMP });
@@ -88,6 +88,50 @@ describe('a dump', () => {
       expect(await dumper.dump(k.RTM_GETROUTE, { ...V4, oif: 9 }, ignore)).toMatchObject({ complete: true, error: 0 });
       expect(await dumper.dump(k.RTM_GETROUTE, V4, ignore)).toMatchObject({ complete: false, error: errno });
     }
+  });
+
+  it('of a family that the kernel lacks is answered with others: nothing is handed out, nothing exists', async () => {
+    const answer = inTurn(part(3, k.NLM_F_DUMP_INTR), part(2), done(12));
+    const { dumper, transport } = script(answer);
+    let handed = 0;
+    const count = () => {
+      handed++;
+    };
+    for (const family of [k.RTNL_FAMILY_IPMR, k.RTNL_FAMILY_IP6MR]) {
+      const result = await dumper.dump(k.RTM_GETROUTE, { family }, count);
+      expect(result).toEqual({ complete: true, interrupted: false, error: 0, reason: '', messages: 5, absent: true });
+    }
+    expect(transport.sent.map(({ body }) => body[0])).toEqual([128, 129]);
+    // A kernel does not learn these while it runs: it is not asked again.
+    expect(await dumper.dump(k.RTM_GETROUTE, { family: 129 }, count)).toMatchObject({ complete: true, absent: true });
+    expect([transport.sent.length, handed]).toEqual([2, 0]);
+    // The family itself is handed out, and its interruption counts.
+    expect(await dumper.dump(k.RTM_GETROUTE, V4, count)).toMatchObject({ complete: false, absent: false, error: 12 });
+    expect(handed).toBe(3);
+  });
+
+  it('of another family that is lost on the way is no answer', async () => {
+    const lost = script(inTurn(part(1), (transport) => transport.receiver?.onOverrun('overrun')));
+    const result = await lost.dumper.dump(k.RTM_GETROUTE, { family: k.RTNL_FAMILY_IPMR }, ignore);
+    expect(result).toMatchObject({ complete: false, absent: false, error: 105 });
+    const silent = script(part(1));
+    const late = await silent.dumper.dump(k.RTM_GETROUTE, { family: k.RTNL_FAMILY_IPMR }, ignore);
+    expect(late).toMatchObject({ complete: false, absent: false, error: 110 });
+  });
+
+  it('of MPLS routes is asked for only where MPLS has settings, and asked again each time', async () => {
+    const settings = (family: number) => (transport: FakeTransport, sent: Sent) =>
+      transport.say((w) =>
+        w.begin(k.RTM_NEWNETCONF, k.NLM_F_MULTI, sent.sequence).u32(family).attrU32(k.NETCONFA_IFINDEX, 1).finish(),
+      );
+    const refused = (transport: FakeTransport, sent: Sent) => transport.error(sent, 95);
+    const { dumper, transport } = script(refused, inTurn(settings(2), done()), inTurn(settings(28), done()), done());
+    const ask = () => dumper.dump(k.RTM_GETROUTE, { family: k.AF_MPLS }, ignore);
+    expect(await ask()).toMatchObject({ complete: true, absent: true });
+    expect(await ask()).toMatchObject({ complete: true, absent: true });
+    expect(await ask()).toMatchObject({ complete: true, absent: false });
+    const { RTM_GETNETCONF: settingsAsked, RTM_GETROUTE: routesAsked } = k;
+    expect(transport.sent.map(({ type }) => type)).toEqual([settingsAsked, settingsAsked, settingsAsked, routesAsked]);
   });
 
   it('that stops coming has failed, and its late parts do not spoil the next', async () => {

@@ -1,5 +1,6 @@
 // The monitor on a real kernel: after anything that happens, what it told is what a fresh dump tells.
 
+import { existsSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { MessageWriter } from '../../../src/netlink/message.ts';
 import { NetlinkMonitor } from '../../../src/netlink/monitor.ts';
@@ -31,7 +32,7 @@ describeRoot('following a real kernel', () => {
 
   /** Waits until the model is the kernel; kinds whose entries change by themselves are left out. */
   const agree = async (model: Model): Promise<void> => {
-    const kinds = ['link', 'nexthop', 'route'] as const;
+    const kinds = ['link', 'rule', 'nexthop', 'route'] as const;
     let last = '';
     let fresh = await freshDump(netns.path);
     const end = performance.now() + 8000;
@@ -52,6 +53,22 @@ describeRoot('following a real kernel', () => {
     expect(model.content('route').join()).toContain('2001:db8:2::/48');
     expect(model.content('address').join()).toContain('10.1.0.1/24');
     expect(monitor.stats.malformed.total).toBe(0);
+    monitor.close();
+  });
+
+  it('names what this kernel lacks, once, and reads the rest', async () => {
+    const model = new Model();
+    const monitor = await follow(model);
+    const mpls = existsSync('/proc/sys/net/mpls') ? [] : ['netconf mpls', 'route mpls'];
+    expect([...monitor.stats.unsupported].filter((name) => name.includes('mpls'))).toEqual(mpls);
+    expect([...monitor.stats.unsupported].filter((name) => name.startsWith('group'))).toEqual([]);
+    expect(monitor.stats).toMatchObject({ state: 'in-sync', resyncs: 1, losses: 0 });
+    // A kernel without MPLS shows its other routes instead: they must not be in that part, nor lost from theirs.
+    const before = model.content('route');
+    monitor.reread('route', { family: k.AF_MPLS });
+    await until('it was read', () => model.log.at(-1) === 'end route 28 true');
+    expect(model.content('route')).toEqual(before);
+    expect(before.length).toBeGreaterThan(3);
     monitor.close();
   });
 

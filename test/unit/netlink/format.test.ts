@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { formatMessage, formatRaw } from '../../../src/netlink/format.ts';
 import { encodeLink } from '../../../src/netlink/link.ts';
 import { MessageWriter } from '../../../src/netlink/message.ts';
+import { encodeRule } from '../../../src/netlink/rule.ts';
 import * as k from '../../../src/netlink/uapi.ts';
 import { capturedLike } from './kernel.ts';
 
@@ -36,10 +37,24 @@ describe('format', () => {
     expect(formatMessage(4000, 0, {} as never)).toBe('[4000]');
   });
 
-  it('MPLS routes are not shown as addresses', () => {
-    const writer = new MessageWriter().begin(k.RTM_NEWROUTE, 0).u8(k.AF_MPLS).u8(20).u16(0).u32(0).u32(0);
-    expect(formatRaw(writer.attrBytes(k.RTA_DST, new Uint8Array([0, 1, 0, 0])).finish().written)).toEqual([
-      '[24] flags 0x0 length 36: not decoded',
+  it('MPLS routes are shown as labels, and families without a decoder as their length', () => {
+    const message = (family: number) => {
+      const writer = new MessageWriter().begin(k.RTM_NEWROUTE, 0).u8(family).u8(20).u16(0).u8(254).u8(4).u8(0).u8(1);
+      return writer
+        .u32(0)
+        .attrBytes(k.RTA_DST, new Uint8Array([0, 1, 0, 0]))
+        .finish().written;
+    };
+    expect(formatRaw(message(k.AF_MPLS))).toEqual(['[ROUTE] label 16 table main proto static']);
+    expect(formatRaw(message(12))).toEqual(['[24] flags 0x0 length 36: not decoded']);
+  });
+
+  it('rules say what the kernel marks them with, and hostile names in them stay on the line', () => {
+    const writer = new MessageWriter().begin(k.RTM_NEWRULE, 0);
+    const flags = k.FIB_RULE_UNRESOLVED | k.FIB_RULE_IIF_DETACHED;
+    encodeRule(writer, { priority: 7, action: k.FR_ACT_GOTO, goto: 9, iifname: 'a\nb', flags });
+    expect(formatRaw(writer.finish().written)).toEqual([
+      '[RULE] 7: from all iif a\\u{a}b goto 9 [unresolved] [iif detached]',
     ]);
   });
 });

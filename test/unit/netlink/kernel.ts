@@ -1,4 +1,5 @@
-// Test material: messages captured from a Linux 6.18 kernel, and network namespaces of the tests' own.
+// Test material: messages captured from Linux 6.18 and from Debian's user-mode-linux 6.1.176 (kernel-messages-6.1.json),
+// and network namespaces of the tests' own.
 //
 // Invariants: a namespace is named lcpu-*, made and deleted by the test that uses it. A test that needs root says
 // loudly that it was skipped where it is not.
@@ -16,10 +17,10 @@ export interface Captured {
   readonly type: number;
 }
 
-const raw = JSON.parse(readFileSync(new URL('./kernel-messages.json', import.meta.url), 'utf8')) as {
-  line: string;
-  hex: string;
-}[];
+const read = (file: string) =>
+  JSON.parse(readFileSync(new URL(file, import.meta.url), 'utf8')) as { line: string; hex: string }[];
+// The second one has what only a kernel with more modules says: MPLS, VLANs, VRFs, bonds.
+const raw = [...read('./kernel-messages.json'), ...read('./kernel-messages-6.1.json')];
 
 export const captured: readonly Captured[] = raw.map(({ line, hex }) => {
   const bytes = fromHex(hex);

@@ -66,6 +66,34 @@ describe('links of the kernel', () => {
   });
 });
 
+describe('links of a kernel with more modules', () => {
+  it('VLANs of both protocols and on each other, with their flags', () => {
+    const vlan = (like: string) => [read(like)?.kind, read(like)?.link, read(like)?.info?.vlan];
+    expect(vlan('[LINK] 12: d0.10@')).toEqual(['vlan', 9, { id: 10, protocol: 0x8100, flags: 1 }]);
+    expect(vlan('[LINK] 13: d0.ad@')).toEqual(['vlan', 9, { id: 20, protocol: 0x88a8, flags: 1 }]);
+    expect(vlan('[LINK] 14: d0.ad.30@')).toEqual(['vlan', 13, { id: 30, protocol: 0x8100, flags: 5 }]);
+    expect(read('[LINK] Deleted 12: d0.10@')?.info?.vlan?.id).toBe(10);
+    expect(read('[LINK] 12: d0.10@')?.linkNetnsid).toBeUndefined();
+  });
+
+  it('a VRF has its table, and so has what belongs to it; other masters are told by their kind', () => {
+    expect(read('[LINK] 15: red')).toMatchObject({ kind: 'vrf', info: { vrf: { table: 100 } } });
+    expect(read('[LINK] 10: d1')).toMatchObject({ kind: 'dummy', master: 15, slaveKind: 'vrf', vrfTable: 100 });
+    const bonded = read('[LINK] 11: d2');
+    expect([bonded?.master, bonded?.slaveKind, bonded?.vrfTable]).toEqual([16, 'bond', undefined]);
+    expect(read('kind bond')).toMatchObject({ name: 'bond0', info: { bond: { mode: 1 } } });
+    expect(read('[LINK] 17: mv0')).toMatchObject({ kind: 'macvlan', link: 9, info: { macvlan: { mode: 4 } } });
+    const bridged = read('slave-kind bridge');
+    expect([bridged?.slaveKind, bridged?.master, bridged?.vrfTable]).toEqual(['bridge', 4, undefined]);
+  });
+
+  it('what the control plane holds down says so', () => {
+    expect(read('[LINK] 17: mv0')?.protoDown).toBe(false);
+    expect(roundTrip({ ifindex: 3, protoDown: true })?.protoDown).toBe(true);
+    expect(roundTrip({ ifindex: 3 })?.protoDown).toBeUndefined();
+  });
+});
+
 describe('links after if_link.h', () => {
   it('vlan: protocol in network order, parent in IFLA_LINK', () => {
     const bytes = message(
@@ -102,6 +130,15 @@ describe('links after if_link.h', () => {
   it('a move to another namespace tells where to', () => {
     const bytes = message('0800 2d00 02000000 0800 3100 2a000000 0800 2500 ffffffff');
     expect(decodeLink(wireOf(bytes), 0)).toMatchObject({ newNetnsid: 2, newIfindex: 42, linkNetnsid: -1 });
+  });
+
+  it('the data of a slave is read only where its kind is a VRF, also when the kind comes behind it', () => {
+    const vrf = message('1800 1200 0c00 0500 0800 0100 e8030000 0800 0400 76726600');
+    expect(decodeLink(wireOf(vrf), 0)).toMatchObject({ slaveKind: 'vrf', vrfTable: 1000 });
+    const bond = message('1c00 1200 0c00 0500 0800 0100 e8030000 0900 0400 626f6e6400 000000');
+    expect(decodeLink(wireOf(bond), 0)?.vrfTable).toBeUndefined();
+    const short = message('1600 1200 0a00 0500 0600 0100 e803 0000 0800 0400 76726600 0000');
+    expect(decodeLink(wireOf(short), 0)).toBeUndefined();
   });
 
   it('a malformed nest makes the message malformed', () => {

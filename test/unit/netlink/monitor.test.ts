@@ -52,8 +52,11 @@ describe('monitor', () => {
     await until('it is in sync', () => model.syncs === 1);
     expect(model.log.filter((line) => line.startsWith('begin'))).toEqual([
       'begin link 0',
+      'begin rule 2',
+      'begin rule 10',
       'begin netconf 2',
       'begin netconf 10',
+      'begin netconf 28',
       'begin address 2',
       'begin address 10',
       'begin nexthop 0',
@@ -61,6 +64,9 @@ describe('monitor', () => {
       'begin neighbour 10',
       'begin route 2',
       'begin route 10',
+      'begin route 28',
+      'begin mroute 128',
+      'begin mroute 129',
     ]);
     expect([model.log[0], model.log.at(-1)]).toEqual(['sync start', 'in sync']);
     expect(monitor.stats).toMatchObject({ state: 'in-sync', resyncs: 1, losses: 0 });
@@ -101,7 +107,7 @@ describe('monitor', () => {
     };
     await monitor.start();
     await until('it is in sync', () => model.syncs === 1);
-    expect(model.log.filter((line) => line.includes('route 2'))).toEqual([
+    expect(model.log.filter((line) => line.includes(' route 2 ') || line.endsWith(' route 2'))).toEqual([
       'begin route 2',
       'end route 2 false',
       'begin route 2',
@@ -150,6 +156,54 @@ describe('monitor', () => {
     monitor.close();
   });
 
+  it('rules, MPLS and multicast that a kernel refuses, in whatever words, are not there', async () => {
+    for (const errno of [2, 22, 95, 97]) {
+      const { model, monitor, dumps, answer } = fake();
+      answer.other = (sent) => {
+        const family = sent.body[0] as number;
+        if (sent.type === k.RTM_GETRULE || family >= k.AF_MPLS) dumps.error(sent, errno);
+        else dumps.done(sent.sequence);
+      };
+      await monitor.start();
+      await until('it is in sync', () => model.syncs === 1);
+      for (const part of ['rule 10', 'netconf 28', 'route 28', 'mroute 128']) {
+        expect(model.log).toContain(`end ${part} true`);
+      }
+      const names = ['rule inet', 'rule inet6', 'netconf mpls', 'route mpls', 'mroute inet', 'mroute inet6'];
+      expect([...monitor.stats.unsupported]).toEqual(names);
+      expect(monitor.stats).toMatchObject({ resyncs: 1, losses: 0 });
+      // A module that was loaded meanwhile is noticed at the next sync.
+      answer.other = (sent) => dumps.done(sent.sequence);
+      monitor.resync('test');
+      await until('it is in sync again', () => model.syncs === 2);
+      expect([...monitor.stats.unsupported]).toEqual([]);
+      monitor.close();
+    }
+  });
+
+  it('what a kernel shows instead of a family that it lacks is not applied and sweeps nothing else', async () => {
+    const { model, monitor, dumps, answer, routes } = fake();
+    answer.route = (sent) => {
+      dumps.say((w) => route(w, k.RTM_NEWROUTE, 1, k.NLM_F_MULTI, sent.sequence));
+      dumps.done(sent.sequence);
+    };
+    answer.other = (sent) => {
+      if (sent.type === k.RTM_GETROUTE && (sent.body[0] as number) >= 128) {
+        dumps.say((w) => route(w, k.RTM_NEWROUTE, 77, k.NLM_F_MULTI, sent.sequence));
+        dumps.done(sent.sequence, 0, k.NLM_F_DUMP_INTR);
+      } else {
+        dumps.done(sent.sequence);
+      }
+    };
+    await monitor.start();
+    await until('it is in sync', () => model.syncs === 1);
+    expect(routes).toEqual(['dump +1']);
+    expect(model.content('route')).toEqual(['[ROUTE] 10.1.0.0/16 dev if3 table main proto static']);
+    expect([...monitor.stats.unsupported]).toEqual(['mroute inet', 'mroute inet6']);
+    expect(monitor.stats.interrupted).toBe(0);
+    monitor.close();
+  });
+
   it('loss during a dump takes the sweep permission away, and everything is read again', async () => {
     const { model, monitor, notes, dumps, answer } = fake();
     answer.route = (sent) => {
@@ -158,7 +212,7 @@ describe('monitor', () => {
     };
     await monitor.start();
     await until('it is in sync', () => model.syncs === 1);
-    expect(model.log.filter((line) => line.startsWith('end route 2'))).toEqual([
+    expect(model.log.filter((line) => line.startsWith('end route 2 '))).toEqual([
       'end route 2 false',
       'end route 2 true',
     ]);
@@ -239,10 +293,10 @@ describe('monitor', () => {
     monitor.reread('link', { family: 0 });
     for (let i = 0; i < 5; i++) monitor.reread('route', { family: 2, oif: 3 });
     monitor.reread('route', { family: 0, oif: 9 });
-    await until('all are done', () => model.log.at(-1) === 'end route 10 true');
+    await until('all are done', () => model.log.at(-1) === 'end route 28 true');
     const count = (line: string) => model.log.filter((one) => one === line).length;
     // One of the first sync, one for interface 3, one for interface 9.
-    expect([count('begin route 2'), count('begin route 10'), monitor.stats.rereads]).toEqual([3, 2, 4]);
+    expect([count('begin route 2'), count('begin route 10'), monitor.stats.rereads]).toEqual([3, 2, 5]);
     expect(model.content('route')).toEqual(['[ROUTE] 10.2.0.0/16 dev if3 table main proto static']);
     monitor.close();
     monitor.reread('link', { family: 0 });

@@ -6,7 +6,7 @@ import koffi from 'koffi';
 import { afterEach, expect, it } from 'vitest';
 import { delRoute, replaceRoute } from '../../../src/netlink/change.ts';
 import { RtnlDumper } from '../../../src/netlink/dump.ts';
-import { forEachMessage, MessageWriter, walkMessages } from '../../../src/netlink/message.ts';
+import { forEachMessage, type MessageBatch, MessageWriter, walkMessages } from '../../../src/netlink/message.ts';
 import { RtnlRequester } from '../../../src/netlink/request.ts';
 import { decodeRoute, RouteMessage } from '../../../src/netlink/route.ts';
 import { NetlinkSocket, type NetlinkSocketOptions } from '../../../src/netlink/socket.ts';
@@ -85,6 +85,20 @@ describeRoot('NetlinkSocket', () => {
   it('refuses a group that does not exist, by name, and leaves no descriptor behind', () => {
     expect(() => new NetlinkSocket({ netns: netns.path, groups: [9999] })).toThrow(NetlinkSocketError);
     expect(() => new NetlinkSocket({ netns: netns.path, groups: [9999] })).toThrow('EINVAL (group 9999)');
+  });
+
+  it('does without an optional group that does not exist, says which, and hears the others', async () => {
+    const socket = new NetlinkSocket({ netns: netns.path, optionalGroups: [9999, k.RTNLGRP_IPV4_RULE, 8888] });
+    open.push(socket);
+    expect(socket.missingGroups).toEqual([9999, 8888]);
+    let heard = 0;
+    const onBatch = (batch: MessageBatch) => {
+      heard += forEachMessage(batch, (type) => type === k.RTM_NEWRULE);
+    };
+    socket.start({ onBatch, onOverrun: () => undefined, onFailed: () => undefined });
+    netns.ip('rule add pref 77 table 77');
+    await until('the rule is heard', () => heard === 1);
+    expect(() => socket.join(9999)).toThrow('EINVAL (group 9999)');
   });
 
   it('without the right for SO_RCVBUFFORCE takes what net.core.rmem_max allows, and says so', () => {

@@ -1,0 +1,63 @@
+// Names: the words that `ip` has for rtnetlink's numbers, and text that is safe to show.
+//
+// Invariants: for people and logs only. What has no name is shown as its number; names from outside are escaped, so
+// that a line stays one line.
+
+import * as k from './uapi.ts';
+
+/** Name of an interface, or undefined when it is not known. */
+export type NameOf = (ifindex: number) => string | undefined;
+
+export type NameTable = Readonly<Record<number, string>>;
+
+/** RTPROT_*. */
+export const PROTOCOL_NAMES: NameTable = {
+  0: 'unspec',
+  1: 'redirect',
+  2: 'kernel',
+  3: 'boot',
+  4: 'static',
+  9: 'ra',
+  11: 'zebra',
+  12: 'bird',
+  16: 'dhcp',
+  17: 'mrouted',
+  186: 'bgp',
+  187: 'isis',
+  188: 'ospf',
+  189: 'rip',
+};
+
+/** RT_TABLE_*. */
+export const TABLE_NAMES: NameTable = {
+  [k.RT_TABLE_DEFAULT]: 'default',
+  [k.RT_TABLE_MAIN]: 'main',
+  [k.RT_TABLE_LOCAL]: 'local',
+};
+
+export function nameOr(table: NameTable, value: number): string {
+  return table[value] ?? String(value);
+}
+
+/** Names of the bits that are set. */
+export function bitNames(table: NameTable, value: number): string[] {
+  return Object.keys(table)
+    .filter((bit) => (value & Number(bit)) !== 0)
+    .map((bit) => table[Number(bit)] as string);
+}
+
+/** Keeps hostile names on one line. */
+export function plain(text: string): string {
+  return text.replace(/[^\x21-\x7e]/gu, (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`);
+}
+
+/** An interface by name, or `if7`. */
+export function deviceName(nameOf: NameOf, ifindex: number): string {
+  const name = nameOf(ifindex);
+  return name === undefined ? `if${ifindex}` : plain(name);
+}
+
+/** Words with a space between them; leaves out what is absent. */
+export function line(...parts: (string | undefined | false)[]): string {
+  return parts.filter((part) => part !== undefined && part !== false && part !== '').join(' ');
+}
