@@ -17,7 +17,8 @@ export const exitCodeHelp = `
 Exit codes:
   0  done
   1  diff: there are differences; wait-synced: not synced in time;
-     lookup: an address had no route, or was not an address
+     lookup: an address had no route, or was not an address;
+     config import: incomplete, the remarks say what is left to do
   2  wrong usage, or a configuration that is not valid
   3  lcpd cannot be reached, or went away
   4  lcpd refused or could not do it

@@ -22,6 +22,10 @@ type ListMethod =
   | 'neighbours'
   | 'routes'
   | 'nexthops'
+  | 'rules'
+  | 'subifs'
+  | 'mroutes'
+  | 'unsupported'
   | 'adjacencies'
   | 'punts'
   | 'counters'
@@ -31,7 +35,9 @@ type ListMethod =
 export function formatPath(path: PathRow, single: boolean): string {
   const via = path.via === undefined ? [] : [`via ${path.via}`];
   const weight = single ? [] : [`weight ${path.weight}`];
-  return [...via, `dev ${path.dev}`, ...weight, ...(path.flags ?? [])].join(' ');
+  const labels = path.labels === undefined ? [] : [`label ${path.labels.join('/')}`];
+  const punted = path.punted === true ? ['punted'] : [];
+  return [...labels, ...via, `dev ${path.dev}`, ...weight, ...(path.flags ?? []), ...punted].join(' ');
 }
 
 export function formatPaths(paths: readonly PathRow[]): string {
@@ -133,6 +139,59 @@ export const listings: { readonly [M in ListMethod]: Listing<RowOf<M>> } = {
       { title: 'NEXTHOP', value: formatNexthop },
     ],
     orders: [byName((row) => row.netns), byNumber((row) => row.id)],
+  },
+  rules: {
+    summary: 'policy routing rules, and whether the data plane follows them',
+    columns: [
+      { title: 'NETNS', value: (row) => row.netns },
+      { title: 'FAMILY', value: (row) => row.family },
+      { title: 'PRIORITY', value: (row) => row.priority },
+      { title: 'RULE', value: (row) => row.rule },
+      { title: 'HONOURED', value: (row) => row.honoured },
+      { title: 'REASON', value: (row) => row.reason },
+    ],
+    orders: [byName((row) => row.netns), byName((row) => row.family), byNumber((row) => row.priority)],
+  },
+  subifs: {
+    summary: 'tagged sub-interfaces: VLAN devices on hosts',
+    columns: [
+      { title: 'NAME', value: (row) => row.name },
+      { title: 'HOST', value: (row) => row.host },
+      { title: 'NETNS', value: (row) => row.netns },
+      { title: 'TAGS', value: (row) => row.tags.join(', ') },
+      { title: 'STATE', value: (row) => row.state },
+      { title: 'PORT', value: (row) => row.port },
+      { title: 'VRF', value: (row) => row.vrf },
+      { title: 'MTU', value: (row) => row.mtu },
+      { title: 'MAC', value: (row) => row.mac },
+      { title: 'REASON', value: (row) => row.reason },
+    ],
+    orders: [byName((row) => row.name)],
+  },
+  mroutes: {
+    summary: 'multicast forwarding entries, and whether the data plane replicates',
+    columns: [
+      { title: 'NETNS', value: (row) => row.netns },
+      { title: 'SOURCE', value: (row) => row.source },
+      { title: 'GROUP', value: (row) => row.group },
+      { title: 'IIF', value: (row) => row.iif },
+      { title: 'OIFS', value: (row) => row.oifs.join(' ') },
+      { title: 'INSTALLED', value: (row) => row.installed },
+      { title: 'HOST', value: (row) => row.host },
+      { title: 'REASON', value: (row) => row.reason },
+    ],
+    orders: [byName((row) => row.netns), byAddress((row) => row.group), byAddress((row) => row.source)],
+  },
+  unsupported: {
+    summary: 'kernel state that the data plane cannot follow',
+    columns: [
+      { title: 'NETNS', value: (row) => row.netns },
+      { title: 'KIND', value: (row) => row.kind },
+      { title: 'OBJECT', value: (row) => row.key },
+      { title: 'PUNTED', value: (row) => row.punted },
+      { title: 'REASON', value: (row) => row.reason },
+    ],
+    orders: [byName((row) => row.netns), byName((row) => row.kind), byName((row) => row.key)],
   },
   adjacencies: {
     summary: 'link-layer rewrites of the data plane, with what they have sent',

@@ -17,6 +17,9 @@ import { formatLookup, isRouted } from './text.ts';
 interface LookupOptions extends GlobalOptions {
   table?: number;
   netns?: string;
+  vrf?: string;
+  iif?: string;
+  mpls?: boolean;
   stdin?: boolean;
 }
 
@@ -24,18 +27,25 @@ const BATCH_ADDRESSES = 4096;
 const MAX_LINE_BYTES = 256;
 
 async function ask(connection: Connection, addresses: string[], options: LookupOptions): Promise<LookupRow[]> {
-  const { table, netns } = options;
+  const { table, netns, vrf, iif, mpls } = options;
   const request: LookupRequest = {
     addresses,
     ...(table === undefined ? {} : { table }),
     ...(netns === undefined ? {} : { netns }),
+    ...(vrf === undefined ? {} : { vrf }),
+    ...(iif === undefined ? {} : { iif }),
+    ...(mpls === true ? { mpls } : {}),
   };
   return await connection.rows('lookup', request);
 }
 
 async function lookupArguments(addresses: string[], options: LookupOptions): Promise<boolean> {
-  const wrong = addresses.find((address) => parseIp(address) === undefined);
-  if (wrong !== undefined) throw new CliError(exitCodes.usage, `not an IP address: ${wrong.slice(0, 64)}`);
+  const right = (text: string) => (options.mpls === true ? /^[0-9]{1,7}$/.test(text) : parseIp(text) !== undefined);
+  const wrong = addresses.find((address) => !right(address));
+  if (wrong !== undefined) {
+    const what = options.mpls === true ? 'a label' : 'an IP address';
+    throw new CliError(exitCodes.usage, `not ${what}: ${wrong.slice(0, 64)}`);
+  }
   return await withConnection(options, async (connection) => {
     const rows = await ask(connection, addresses, options);
     if (options.json === true) printJson(rows);
@@ -80,10 +90,13 @@ async function lookupStdin(options: LookupOptions): Promise<boolean> {
 export function lookupCommand(): Command {
   return new Command('lookup')
     .description('what the data plane does with packets to these addresses')
-    .argument('[address...]', 'IPv4 or IPv6 addresses')
+    .argument('[address...]', 'IPv4 or IPv6 addresses, or labels')
     .option('--stdin', 'read addresses from standard input, one a line')
     .option('--table <table>', 'look in this table: a number, main, local or default', parseTable)
     .option('--netns <name>', 'look in the tables of this namespace ("" is that of lcpd)')
+    .option('--vrf <name>', 'as a packet that comes in by an interface of this VRF')
+    .option('--iif <name>', 'as a packet that comes in by this interface of the namespace')
+    .option('--mpls', 'the addresses are MPLS labels')
     .action(async (addresses: string[], _options: unknown, self: Command) => {
       const options = self.optsWithGlobals<LookupOptions>();
       if ((options.stdin === true) === addresses.length > 0) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// lcpctl: asks lcpd over its control socket and shows the answers.
+// lcpctl: asks lcpd over its control socket and shows the answers; `config import` needs no lcpd.
 //
 // Invariants: starts fast, so nothing heavy is imported (no logger, schema, YAML or FFI library); standard output
 // holds data only; a reader that goes away (`| head`) ends it quietly. Exit codes: exit.ts.
@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { parseCount, parseSecondsMs } from './arguments.ts';
+import { configCommand } from './configimport.ts';
 import { defaultSocket } from './connection.ts';
 import { CliError, exitCodeHelp, exitCodes } from './exit.ts';
 import { lookupCommand } from './lookup.ts';
@@ -127,6 +128,7 @@ function program(): Command {
     )
     .addCommand(showCommand())
     .addCommand(lookupCommand())
+    .addCommand(configCommand())
     .addCommand(
       command('diff', 'read kernel and data plane again and compare; exit 1 if they differ').action(
         (_options: unknown, self: Command) => diff(self.optsWithGlobals()),

@@ -11,7 +11,7 @@ import { type GlobalOptions, withConnection } from './run.ts';
 interface ShowOptions extends GlobalOptions {
   netns?: string;
   table?: number;
-  family?: 'inet' | 'inet6';
+  family?: 'inet' | 'inet6' | 'mpls';
   prefix?: string;
   limit?: number;
   all?: boolean;
@@ -55,7 +55,7 @@ export function showCommand(): Command {
     if (method === 'routes') {
       listing
         .option('--table <table>', 'only this table: a number, main, local or default', parseTable)
-        .addOption(new Option('--family <family>', 'only this family').choices(['inet', 'inet6']))
+        .addOption(new Option('--family <family>', 'only this family').choices(['inet', 'inet6', 'mpls']))
         .option('--prefix <prefix>', 'only this prefix and those inside it', requirePrefix(parsePrefix))
         .option('--limit <rows>', 'at most so many', parseCount);
     }

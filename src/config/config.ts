@@ -6,6 +6,14 @@
 /** A host interface: `tap` carries Ethernet frames (multi-point), `tun` carries IP packets (point-to-point). */
 export type PairType = 'tap' | 'tun';
 
+/**
+ * What becomes of a route whose only way out is a device that is no pair, so that the data plane cannot forward by it:
+ * `punt` hands its packets to the kernel, `drop` discards them, `ignore` leaves the route out, and the next less
+ * specific one applies.
+ */
+export const unpairedRoutes = ['punt', 'drop', 'ignore'] as const;
+export type UnpairedRoutes = (typeof unpairedRoutes)[number];
+
 /** Log levels, most verbose first. */
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -67,6 +75,12 @@ export interface Config {
   /** Default namespace of host interfaces; undefined = lcpd's own. */
   readonly netns: string | undefined;
   readonly pairs: readonly PairConfig[];
+  /** Routes that leave by a device that is no pair. */
+  readonly unpairedRoutes: UnpairedRoutes;
+  /** True: while a phy has no carrier, routes of static origin (rtm_protocol <= RTPROT_STATIC) over it are withdrawn. */
+  readonly delStaticOnLinkDown: boolean;
+  /** True: while a phy has no carrier, routes of dynamic origin (every other rtm_protocol) over it are withdrawn. */
+  readonly delDynamicOnLinkDown: boolean;
   readonly control: ControlConfig;
   readonly log: LogConfig;
   readonly netlink: NetlinkConfig;

@@ -27,6 +27,9 @@ const samePair = (a: PairConfig, b: PairConfig) => a.host === b.host && a.netns 
 
 // Each setting beside the pairs: its YAML key, its value in a Config. `netns` is not here: pairs carry it.
 const liveSettings: readonly [string, (config: Config) => unknown][] = [
+  ['unpaired-routes', (config) => config.unpairedRoutes],
+  ['del-static-on-link-down', (config) => config.delStaticOnLinkDown],
+  ['del-dynamic-on-link-down', (config) => config.delDynamicOnLinkDown],
   ['log.level', (config) => config.log.level],
   ['log.areas', (config) => JSON.stringify(Object.entries(config.log.areas).sort())],
   ['retry.initial-ms', (config) => config.retry.initialMs],

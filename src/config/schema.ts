@@ -6,7 +6,7 @@
 
 import { dirname } from 'node:path/posix';
 import { z } from 'zod';
-import { type Config, defaultControlSocket, logAreas, logLevels } from './config.ts';
+import { type Config, defaultControlSocket, logAreas, logLevels, unpairedRoutes } from './config.ts';
 import { formatSize, ifnameProblem, netnsProblem, type Problem, parseSize, socketPathProblem } from './names.ts';
 
 const MIB = 2 ** 20;
@@ -81,6 +81,9 @@ export const configSchema = z.strictObject({
   }),
   netns: netns.optional(),
   pairs: z.preprocess((value) => value ?? [], z.array(pairSchema).max(1024)),
+  'unpaired-routes': z.enum(unpairedRoutes).default('punt'),
+  'del-static-on-link-down': z.boolean().default(false),
+  'del-dynamic-on-link-down': z.boolean().default(false),
   control: section({
     socket: text(socketPathProblem).default(defaultControlSocket),
     mode: fileMode.default(0o660),
@@ -125,6 +128,9 @@ export function toConfig(parsed: ParsedConfig): Config {
       netns: pair.netns ?? parsed.netns,
       type: pair.type,
     })),
+    unpairedRoutes: parsed['unpaired-routes'],
+    delStaticOnLinkDown: parsed['del-static-on-link-down'],
+    delDynamicOnLinkDown: parsed['del-dynamic-on-link-down'],
     control: { socket: control.socket, mode: control.mode, group: control.group },
     log: { level: log.level, areas: { ...log.areas } },
     netlink: {

@@ -27,8 +27,11 @@ function closureOf(entry: string): { files: Set<string>; packages: Set<string> }
 /** What lcpctl is made of. */
 export const closure = closureOf(join(root, 'src/cli/main.ts'));
 
+/** What `lcpctl config import` starts besides. */
+const importClosure = closureOf(join(root, 'src/configimport.ts'));
+
 /**
- * Makes the JavaScript that is shipped, of lcpctl alone, so that a process starts as fast as it does there.
+ * Makes the JavaScript that is shipped, of lcpctl and its import alone, so that a process starts as fast as it does there.
  * Returns its main file, somewhere in `directory`.
  */
 export function buildLcpctl(directory: string): string {
@@ -39,7 +42,7 @@ export function buildLcpctl(directory: string): string {
     verbatimModuleSyntax: true,
     rewriteRelativeImportExtensions: true,
   };
-  for (const file of closure.files) {
+  for (const file of new Set([...closure.files, ...importClosure.files])) {
     const target = join(directory, 'dist', relative(join(root, 'src'), file)).replace(/ts$/, 'js');
     mkdirSync(dirname(target), { recursive: true });
     writeFileSync(

@@ -50,10 +50,24 @@ describe('diffConfig', () => {
     const next = configOf(
       'dataplane: { workers: 2, memory: 1GiB }\ncontrol: { socket: /tmp/c.sock, mode: "0600", group: adm }\n' +
         'log: { level: debug, areas: { lcp: trace } }\nnetlink: { rx-buffer-bytes: 1MiB, queue-messages: 2000, neighbours: false }\n' +
-        'retry: { initial-ms: 50, max-ms: 1000 }',
+        'retry: { initial-ms: 50, max-ms: 1000 }\n' +
+        'unpaired-routes: ignore\ndel-static-on-link-down: true\ndel-dynamic-on-link-down: true',
     );
     const diff = diffConfig(base, next);
-    expect(diff.live).toEqual(['log.level', 'log.areas', 'retry.initial-ms', 'retry.max-ms']);
+    expect(diff.live).toEqual([
+      'unpaired-routes',
+      'del-static-on-link-down',
+      'del-dynamic-on-link-down',
+      'log.level',
+      'log.areas',
+      'retry.initial-ms',
+      'retry.max-ms',
+    ]);
+    expect(applicableConfig(base, next)).toMatchObject({
+      unpairedRoutes: 'ignore',
+      delStaticOnLinkDown: true,
+      delDynamicOnLinkDown: true,
+    });
     expect(diff.restartNeeded).toEqual([
       'dataplane.workers',
       'dataplane.memory',

@@ -81,6 +81,21 @@ describe('values', () => {
     expect(config.pairs).toEqual([{ phy: 'a', host: 'b', netns: undefined, type: 'tap' }]);
   });
 
+  it('keeps to the kernel in what happens to routes, unless told otherwise', () => {
+    const routes = ({ unpairedRoutes, delStaticOnLinkDown, delDynamicOnLinkDown }: Config) => [
+      unpairedRoutes,
+      delStaticOnLinkDown,
+      delDynamicOnLinkDown,
+    ];
+    expect(routes(configOf(''))).toEqual(['punt', false, false]);
+    expect(routes(configOf('unpaired-routes: drop\ndel-static-on-link-down: true'))).toEqual(['drop', true, false]);
+    expect(routes(configOf('unpaired-routes: ignore\ndel-dynamic-on-link-down: true'))).toEqual([
+      'ignore',
+      false,
+      true,
+    ]);
+  });
+
   it('reads sizes with and without units', () => {
     expect(configOf('dataplane: { memory: 512 MiB }').dataplane.memoryBytes).toBe(512 * 2 ** 20);
     expect(configOf('netlink: { rx-buffer-bytes: 1048576 }').netlink.rxBufferBytes).toBe(2 ** 20);
@@ -124,6 +139,16 @@ describe('errors', () => {
       'number in quotes',
       'netlink: { queue-messages: "5000" }',
       ['1 netlink.queue-messages: expected a number, found "5000"'],
+    ],
+    ['policy', 'unpaired-routes: accept', ['1 unpaired-routes: "accept" is not one of punt, drop, ignore']],
+    ['policy of nothing', 'unpaired-routes:', ['1 unpaired-routes: nothing is not one of punt, drop, ignore']],
+    [
+      'switch in an old style',
+      'del_static_on_link_down: true\ndel-dynamic-on-link-down: on',
+      [
+        '1 del_static_on_link_down: unknown key "del_static_on_link_down"',
+        '2 del-dynamic-on-link-down: expected true or false, found "on"',
+      ],
     ],
     ['mode as number', 'control: { mode: 0660 }', ['1 control.mode: expected a text, found 660']],
     [
@@ -276,7 +301,8 @@ describe('errors', () => {
     const result = loadConfig('a: 1\npairs: 5');
     if (!('errors' in result)) throw new Error('expected errors');
     expect(formatConfigErrors('f.yaml', result.errors)).toBe(
-      'f.yaml:1:1: a: unknown key "a" (known: dataplane, netns, pairs, control, log, netlink, retry)\n' +
+      'f.yaml:1:1: a: unknown key "a" (known: dataplane, netns, pairs, unpaired-routes, del-static-on-link-down, ' +
+        'del-dynamic-on-link-down, control, log, netlink, retry)\n' +
         'f.yaml:2:8: pairs: expected a list, found 5 (begin each element with "- ")',
     );
     expect(configInvalid('f.yaml', result.errors)).toMatchObject({ code: 'CONFIG_INVALID', key: 'f.yaml' });
