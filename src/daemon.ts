@@ -145,6 +145,7 @@ export class Daemon {
     // first, because it is what refuses a second lcpd: nothing is touched before
     this.#control = await openControl({ socket, mode, group, view, log: this.#logs.area('northbound') });
     this.#pipeline.start();
+    this.#applyRoutePolicies();
     this.#applyPairs();
     this.#netnsWatch = new NetnsWatch(({ name, change }) => {
       if (change !== 'vanished') this.#watchers.get(name)?.open();
@@ -174,11 +175,10 @@ export class Daemon {
   }
 
   #onEvent(event: DataPlaneEvent): void {
-    const spec = this.#reconciler.pairs.spec(event.phy);
-    if (spec === undefined || this.#stopping) return;
+    if (this.#stopping) return;
     if (event.event === 'neighbour-wanted') {
-      const host = this.#reconciler.pairs.host(event.phy);
-      if (host !== 0) void this.#links.solicit(spec.netns, host, event.address);
+      const device = this.#reconciler.pairs.device(event.phy);
+      if (device !== undefined) void this.#links.solicit(device.netns, device.ifindex, event.address);
       return;
     }
     this.#log.warn({ phy: event.phy, errno: event.errno }, 'port failed');
@@ -186,6 +186,22 @@ export class Daemon {
       this.#reconciler.delta.invalidate('pair', event.phy);
       this.#pipeline.dataplane$.next('port failed');
     }, PORT_RETRY_MS);
+  }
+
+  get #carrierPolicy() {
+    return { static: this.#config.delStaticOnLinkDown, dynamic: this.#config.delDynamicOnLinkDown };
+  }
+
+  /** Routes that the kernel has are read again where another policy asks something else of them. */
+  #applyRoutePolicies(): void {
+    this.#reconciler.unpairedRoutes = this.#config.unpairedRoutes;
+    const wanted = this.#carrierPolicy;
+    for (const watcher of this.#watchers.values()) {
+      const { carrierPolicy } = watcher.ns;
+      if (carrierPolicy.static === wanted.static && carrierPolicy.dynamic === wanted.dynamic) continue;
+      watcher.ns.carrierPolicy = wanted;
+      watcher.resync('configuration');
+    }
   }
 
   /** Makes pairs and watched namespaces those of the configuration. */
@@ -212,6 +228,7 @@ export class Daemon {
     old?.close();
     const ns = old?.ns ?? this.#reconciler.namespaces.get(name) ?? new Namespace(name);
     ns.followsNeighbours = this.#config.netlink.neighbours;
+    ns.carrierPolicy = this.#carrierPolicy;
     this.#reconciler.namespaces.set(name, ns);
     ns.onChange = () => this.#pipeline.kernel$.next('kernel');
     const watcher = new NamespaceWatcher(
@@ -270,6 +287,7 @@ export class Daemon {
     this.#config = applicableConfig(this.#config, loaded.config);
     this.#logs.setLevels(this.#config.log);
     this.#reconciler.delta.retry = this.#config.retry;
+    this.#applyRoutePolicies();
     this.#applyPairs();
     const { operations, restartNeeded } = plan;
     this.#log.info({ operations: operations.length, restartNeeded }, 'configuration reloaded');

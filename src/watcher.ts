@@ -6,15 +6,18 @@
 
 import type { NamespaceSource } from './lcp/core.ts';
 import { Namespace } from './lcp/namespace.ts';
-import { messageOf } from './lib/errors.ts';
+import { isProgrammingError, messageOf } from './lib/errors.ts';
 import type { Logger } from './lib/log.ts';
 import { formatRaw } from './netlink/format.ts';
+import { readMemberships } from './netlink/membership.ts';
 import { forEachMessage, type MessageBatch } from './netlink/message.ts';
 import { type MonitorStats, NetlinkMonitor } from './netlink/monitor.ts';
 import { netnsIdentity } from './netlink/netns.ts';
 
 const DOUBT_DELAY_MS = 15;
 const REOPEN_DELAY_MS = 500;
+/** How often the joined groups are read while there are multicast entries: nobody tells of a change. */
+const MEMBERSHIP_MS = 1000;
 
 export interface WatcherOptions {
   /** Path of the namespace's handle; undefined for lcpd's own. */
@@ -40,6 +43,7 @@ export class NamespaceWatcher implements NamespaceSource {
   #monitor: NetlinkMonitor | undefined;
   #doubtTimer: NodeJS.Timeout | undefined;
   #reopenTimer: NodeJS.Timeout | undefined;
+  #membershipTimer: NodeJS.Timeout | undefined;
   #closed = false;
   /** Totals of monitors that ended. */
   readonly totals = { messages: 0, losses: 0, resyncs: 0, malformed: 0, drops: 0 };
@@ -83,6 +87,7 @@ export class NamespaceWatcher implements NamespaceSource {
           if (this.#log.isLevelEnabled('trace')) this.#trace(batch);
           this.ns.apply(batch);
           if (this.ns.doubts.size > 0) this.#scheduleDoubts();
+          if (this.ns.mroutes.byKey.size > 0) this.#followMemberships();
         },
         onDumpEnd: (kind, complete, filter) => this.ns.dumpEnd(kind, complete, filter),
         onInSync: (stats) => this.#inSync(stats),
@@ -163,6 +168,25 @@ export class NamespaceWatcher implements NamespaceSource {
     }, DOUBT_DELAY_MS);
   }
 
+  /** Groups that the host has joined matter only to multicast entries. */
+  #followMemberships(): void {
+    if (this.#membershipTimer !== undefined || this.#closed) return;
+    const look = (): void => {
+      this.#membershipTimer = undefined;
+      if (this.#closed || this.ns.state === 'absent' || this.ns.mroutes.byKey.size === 0) return;
+      try {
+        this.ns.mroutes.setJoined(readMemberships(this.#options.path));
+        if (this.ns.mroutes.dirty.size > 0) this.ns.onChange();
+      } catch (error) {
+        // the namespace has just gone, and its monitor will say so
+        if (isProgrammingError(error)) throw error;
+        this.#log.debug({ netns: this.ns.name, error: messageOf(error) }, 'memberships cannot be read');
+      }
+      this.#membershipTimer = setTimeout(look, MEMBERSHIP_MS);
+    };
+    look();
+  }
+
   /** Whether everything that the kernel has told was applied and nothing is being read again. */
   get settled(): boolean {
     if (this.ns.state === 'absent') return true;
@@ -191,6 +215,8 @@ export class NamespaceWatcher implements NamespaceSource {
   snapshot(): Promise<Namespace | undefined> {
     if (this.ns.state === 'absent') return Promise.resolve(undefined);
     const fresh = new Namespace(this.ns.name);
+    fresh.followsNeighbours = this.ns.followsNeighbours;
+    fresh.carrierPolicy = this.ns.carrierPolicy;
     const { path, rxBufferBytes, queueMessages, linksOnly } = this.#options;
     return new Promise((resolve, reject) => {
       const monitor = new NetlinkMonitor(
@@ -221,6 +247,7 @@ export class NamespaceWatcher implements NamespaceSource {
     this.#closed = true;
     clearTimeout(this.#doubtTimer);
     clearTimeout(this.#reopenTimer);
+    clearTimeout(this.#membershipTimer);
     this.#monitor?.close();
   }
 }

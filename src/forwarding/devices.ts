@@ -1,5 +1,6 @@
 // Pairs on the embedded plane: the TAP or TUN, the phy's guard, the port that joins them, and what
-// follows what (host: admin state, MTU, MAC of the phy; phy: carrier of the host).
+// follows what (host: admin state, MTU, MAC of the phy; phy: carrier of the host). And their tagged
+// sub-interfaces, which are ports without a device: they end with the port of their pair.
 //
 // The host is persistent and recognised by name in its namespace, so it keeps its addresses and the
 // sessions on it through every end of lcpd, of the forwarder and of the phy. It takes MAC, MTU and
@@ -7,10 +8,10 @@
 
 import { closeSync, openSync } from 'node:fs';
 import type { HeldObject, LinkChange, LinkControl, LinkFacts, OperationResult } from '../lcp/dataplane.ts';
-import type { Link, Pair } from '../lcp/objects.ts';
+import type { Link, Pair, Subif } from '../lcp/objects.ts';
 import { closeFd, errnoName } from '../lib/libc.ts';
 import { native, SIZE } from './native.ts';
-import { decodePorts, encodeLink, encodePair, type Port } from './port.ts';
+import { decodePorts, encodeLink, encodePair, encodeSubif, type Lookups, type Port } from './port.ts';
 
 const MAX_PORTS = 256;
 const ENODEV = -19;
@@ -62,7 +63,8 @@ export class Devices {
 
   /** The pairs as the ports state them. */
   heldPairs(): HeldObject[] {
-    return [...this.#ports.values()].map((p) => ({
+    const pairs = [...this.#ports.values()].filter((p) => p.parent === 0);
+    return pairs.map((p) => ({
       object: {
         kind: 'pair',
         phy: p.phy,
@@ -74,6 +76,42 @@ export class Devices {
       },
       handle: p.hostIfindex,
     }));
+  }
+
+  /** The sub-interfaces as the ports state them. */
+  heldSubifs(): HeldObject[] {
+    const subifs = [...this.#ports.values()].filter((p) => p.parent !== 0);
+    return subifs.map(({ phy, parent, tags, netns }) => ({
+      object: { kind: 'subif', phy, parent: this.#byId[parent]?.phy ?? '', tags, netns },
+    }));
+  }
+
+  setSubif(subif: Subif): OperationResult {
+    const before = this.#ports.get(subif.phy);
+    const parent = this.#ports.get(subif.parent);
+    if (parent === undefined || parent.parent !== 0) {
+      return { ok: false, code: 'PORT_REFUSED', message: `${subif.parent} has no port` };
+    }
+    if (before !== undefined) {
+      const same = before.parent === parent.id && before.netns === subif.netns;
+      if (same && before.tags.join() === subif.tags.join()) return { ok: true };
+      if (before.parent === 0) return { ok: false, code: 'PORT_REFUSED', message: `${subif.phy} is a pair` };
+      const gone = this.deleteSubif(subif);
+      if (!gone.ok) return gone;
+    }
+    const reason = new Uint8Array(256);
+    const id = native().portAdd(this.#handle, encodeSubif(subif, parent.id), -1, reason) as number;
+    this.refresh();
+    if (id < 0) return refused('PORT_REFUSED', id, cText(reason) || `sub-interface ${subif.phy}`);
+    return { ok: true };
+  }
+
+  deleteSubif(subif: Subif): OperationResult {
+    const port = this.#ports.get(subif.phy);
+    if (port === undefined || port.parent === 0) return { ok: true };
+    const gone = native().portDel(this.#handle, port.id) as number;
+    this.refresh();
+    return gone < 0 && gone !== ENOENT ? refused('PORT_REFUSED', gone, `${subif.phy} cannot be removed`) : { ok: true };
   }
 
   #namespaceFd(netns: string): number {
@@ -163,17 +201,26 @@ export class Devices {
     return { ok: true };
   }
 
-  /** Makes phy and host agree, and tells the port. handles: of the tables that the link looks up in. */
-  async setLink(link: Link, handles4: readonly number[], handles6: readonly number[]): Promise<OperationResult> {
+  /** Makes phy and host agree, and tells the port. A sub-interface has no device of ours, so only the port is told. */
+  async setLink(link: Link, lookups: Lookups): Promise<OperationResult> {
     const port = this.#ports.get(link.phy);
-    if (port === undefined) return { ok: false, code: 'PORT_REFUSED', message: `${link.phy} has no port` };
+    if (port === undefined || (link.parent === '') !== (port.parent === 0)) {
+      return { ok: false, code: 'PORT_REFUSED', message: `${link.phy} has no port` };
+    }
+    if (link.parent === '') await this.#agree(link);
+    const errno = native().portSet(this.#handle, port.id, encodeLink(link, port.type, lookups)) as number;
+    this.refresh();
+    return errno < 0 ? refused('PORT_REFUSED', errno, `attributes of ${link.phy}`) : { ok: true };
+  }
+
+  async #agree(link: Link): Promise<void> {
     const phy = this.#links.get('', link.phyIfindex);
     const host = this.#links.get(link.netns, link.hostIfindex);
     if (phy !== undefined) {
       const change: LinkChange = {};
       // MAC first: some drivers take it only while the device is down
       if (link.mac !== '' && phy.mac !== link.mac) change.mac = link.mac;
-      if (phy.mtu !== link.mtu) change.mtu = link.mtu;
+      if (phy.mtu !== link.phyMtu) change.mtu = link.phyMtu;
       if (phy.up !== link.up) change.up = link.up;
       if (Object.keys(change).length > 0) await this.#links.set('', link.phyIfindex, change);
     }
@@ -183,8 +230,5 @@ export class Devices {
       if (!host.promisc) change.promisc = true;
       if (Object.keys(change).length > 0) await this.#links.set(link.netns, link.hostIfindex, change);
     }
-    const errno = native().portSet(this.#handle, port.id, encodeLink(link, port.type, handles4, handles6)) as number;
-    this.refresh();
-    return errno < 0 ? refused('PORT_REFUSED', errno, `attributes of ${link.phy}`) : { ok: true };
   }
 }

@@ -18,23 +18,41 @@ import type {
   TracedPacket,
 } from '../lcp/dataplane.ts';
 import { newRouteBatch } from '../lcp/dataplane.ts';
-import { type Family, type Neighbour, type PathSet, type Table, tableKey } from '../lcp/objects.ts';
+import {
+  type Link,
+  MPLS,
+  type Neighbour,
+  type PathSet,
+  type RouteFamily,
+  type Table,
+  tableKey,
+} from '../lcp/objects.ts';
 import { isProgrammingError, LcpError, messageOf } from '../lib/errors.ts';
 import { ipBytes } from '../lib/ip.ts';
 import { errnoName } from '../lib/libc.ts';
 import { Devices } from './devices.ts';
 import { Forwarder, type ForwarderOptions } from './forwarder.ts';
+import { deleteMroute, dumpMroutes, setMroute } from './mroutes.ts';
 import { native, SIZE } from './native.ts';
-import { readAdjacencies, readCounters, readPaths, readTraces } from './observe.ts';
-import { addressText, afOf, encodeSpec, macBytes } from './port.ts';
+import { readAdjacencies, readCounters, readTraces } from './observe.ts';
+import { encodePaths, readPaths } from './paths.ts';
+import { addressText, encodeSpec, MAX_LOOKUP_TABLES, macBytes } from './port.ts';
 
 const MAX_TABLES = 4096;
-const MAX_PATHS = 256;
 const DUMP_BATCH = 4096;
 const MAX_EVENTS = 256;
 const RESTART_DELAY_MS = 200;
 const RESTART_DELAY_MAX_MS = 10_000;
 const NEIGH_DELETE = 1;
+/** How tableKey names families. */
+const FAMILY_OF: Readonly<Record<string, RouteFamily>> = { v4: 4, v6: 6, mpls: MPLS };
+
+/** A label as the address of a route: network order, in the upper 20 bits. */
+const labelBytes = (text: string): Uint8Array => {
+  const label = Number(text);
+  if (!/^[0-9]{1,7}$/.test(text) || label >= 2 ** 20) throw new Error(`not a label: ${text.slice(0, 64)}`);
+  return Uint8Array.of(label >>> 12, (label >>> 4) & 0xff, (label << 4) & 0xff, 0);
+};
 
 const refuse = (errno: number, what: string): OperationResult => ({
   ok: false,
@@ -156,14 +174,14 @@ export class EmbeddedDataPlane implements DataPlane {
     const { handle } = this.#attached();
     const devices = this.#devices as Devices;
     devices.refresh();
-    const held: HeldObject[] = devices.heldPairs();
+    const held: HeldObject[] = [...devices.heldPairs(), ...devices.heldSubifs()];
     for (const [name, id] of this.#tables) {
-      const m = /^(.*)\/v([46])\/([0-9]+)$/.exec(name);
-      if (m === null) continue;
-      const object: Table = { kind: 'table', netns: m[1] ?? '', family: m[2] === '6' ? 6 : 4, table: Number(m[3]) };
-      held.push({ object, handle: id });
+      const [, netns = '', text = '', table] = /^(.*)\/(v4|v6|mpls)\/([0-9]+)$/.exec(name) ?? [];
+      const family = FAMILY_OF[text];
+      if (family === undefined) continue;
+      held.push({ object: { kind: 'table', netns, family, table: Number(table) }, handle: id });
     }
-    held.push(...this.#dumpNeighbours(handle, devices));
+    held.push(...this.#dumpNeighbours(handle, devices), ...dumpMroutes(handle, devices));
     const end = native().pathlistEnd(handle) as number;
     for (let id = 16; id < end; id++) {
       const paths = readPaths(handle, devices, id);
@@ -196,7 +214,7 @@ export class EmbeddedDataPlane implements DataPlane {
     }
   }
 
-  async dumpRoutes(tableHandle: number, family: Family, onBatch: (batch: RouteBatch) => void): Promise<void> {
+  async dumpRoutes(tableHandle: number, family: RouteFamily, onBatch: (batch: RouteBatch) => void): Promise<void> {
     const batch = newRouteBatch(family, DUMP_BATCH);
     const cursor = new Uint8Array(20);
     for (;;) {
@@ -231,20 +249,35 @@ export class EmbeddedDataPlane implements DataPlane {
     switch (object.kind) {
       case 'pair':
         return op === 'set' ? devices.setPair(object, handle) : devices.deletePair(object, handle);
+      case 'subif':
+        return op === 'set' ? devices.setSubif(object) : devices.deleteSubif(object);
       case 'link':
         if (op === 'delete') return { ok: true }; // it goes with its pair
-        return devices.setLink(object, this.#handles(object.lookup4), this.#handles(object.lookup6));
+        return this.#setLink(object);
       case 'table':
         return op === 'set' ? this.#addTable(object) : this.#deleteTable(object, handle);
       case 'neighbour':
         return this.#neighbour(object, op === 'delete');
       case 'pathset':
         return op === 'set' ? this.#setPathSet(object, handle) : this.#deletePathSet(handle);
+      case 'mroute':
+        return (op === 'set' ? setMroute : deleteMroute)(this.#attached().handle, devices, object);
     }
   }
 
-  #handles(keys: readonly string[]): number[] {
-    return keys.map((key) => this.#tables.get(key)).filter((h) => h !== undefined);
+  async #setLink(link: Link): Promise<OperationResult> {
+    const most = Math.max(link.lookup4.length, link.lookup6.length);
+    if (most > MAX_LOOKUP_TABLES) {
+      return { ok: false, code: 'PORT_REFUSED', message: `${link.phy} looks up in ${most} tables` };
+    }
+    const handles = (keys: readonly string[]) => keys.map((k) => this.#tables.get(k)).filter((h) => h !== undefined);
+    return (this.#devices as Devices).setLink(link, {
+      v4: handles(link.lookup4),
+      v6: handles(link.lookup6),
+      // a table that is not there yet must not let its neighbours become one
+      merged4: link.merged4 && handles(link.lookup4.slice(0, 2)).length === 2,
+      mpls: handles(link.lookupMpls)[0] ?? 0,
+    });
   }
 
   #addTable(table: Table): OperationResult {
@@ -279,20 +312,9 @@ export class EmbeddedDataPlane implements DataPlane {
   }
 
   #setPathSet(set: PathSet, handle: number): OperationResult {
-    const count = Math.min(set.paths.length, MAX_PATHS);
-    const bytes = new Uint8Array(count * SIZE.path);
-    const view = new DataView(bytes.buffer);
-    for (const [i, path] of set.paths.slice(0, count).entries()) {
-      const port = this.#devices?.port(path.phy);
-      if (port === undefined) return { ok: false, code: 'PORT_REFUSED', message: `${path.phy} has no port` };
-      const at = i * SIZE.path;
-      view.setUint16(at, port.id, true);
-      view.setUint16(at + 2, path.weight, true);
-      if (path.via !== '') {
-        bytes[at + 4] = afOf(path.via);
-        bytes.set(ipBytes(path.via), at + 8);
-      }
-    }
+    const encoded = encodePaths(set.paths, (phy) => this.#devices?.port(phy)?.id);
+    if ('code' in encoded) return { ok: false, ...encoded };
+    const { bytes, count } = encoded;
     const id = native().pathlistSet(this.#attached().handle, handle, bytes, count) as number;
     if (id < 0) return refuse(id, `path set of ${count} legs`);
     return { ok: true, handle: handle === 0 ? id : handle };
@@ -307,13 +329,18 @@ export class EmbeddedDataPlane implements DataPlane {
     return native().routesApply(this.#attached().handle, batch.words, batch.count, batch.results) as number;
   }
 
-  lookup(family: Family, tables: readonly number[], merged: boolean, addresses: readonly string[]): LookupAnswer[] {
+  lookup(
+    family: RouteFamily,
+    tables: readonly number[],
+    merged: boolean,
+    addresses: readonly string[],
+  ): LookupAnswer[] {
     const bytes = new Uint8Array(addresses.length * 16);
     addresses.forEach((a, i) => {
-      bytes.set(ipBytes(a), i * 16);
+      bytes.set(family === MPLS ? labelBytes(a) : ipBytes(a), i * 16);
     });
     const out = new Uint32Array(addresses.length * 3);
-    const spec = encodeSpec(family, tables, merged);
+    const spec = encodeSpec(tables, merged);
     const errno = native().lookup(this.#attached().handle, spec, family, bytes, addresses.length, out) as number;
     if (errno < 0) throw new LcpError('REFUSED', { op: 'lookup', key: String(family), message: errnoName(errno) });
     return addresses.map((_, i) => ({

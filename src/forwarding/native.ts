@@ -10,16 +10,17 @@ import { LcpError } from '../lib/errors.ts';
 
 /** sizeof of lcpfwd.h's structs in the order of lcpfwd_sizeof. */
 const SIZES = {
-  path: 24,
+  path: 56,
   route: 28,
-  spec: 20,
+  spec: 24,
   result: 12,
   neighbour: 28,
-  port: 224,
+  port: 360,
   event: 24,
   trace: 128,
   adjacency: 88,
   info: 72,
+  mroute: 176,
 };
 
 export const SIZE = SIZES;
@@ -36,15 +37,23 @@ export const PORT = {
   src6: 32,
   generation: 48,
   v4: 56,
-  v6: 76,
-  phy: 96,
-  host: 112,
-  netns: 128,
+  v6: 80,
+  mpls: 104,
+  parent: 108,
+  tags: 110,
+  macs: 111,
+  tag: 112,
+  more: 120,
+  phy: 216,
+  host: 248,
+  netns: 264,
 } as const;
 export const PORT_UP = 1;
 export const PORT_TUN = 2;
 export const PORT_KERNEL_FWD4 = 4;
 export const PORT_KERNEL_FWD6 = 8;
+export const PORT_L2 = 16;
+export const PORT_FOREIGN = 32;
 
 /** A pointer of the library: opaque. */
 export type Handle = bigint | null;
@@ -96,6 +105,9 @@ const load = () => {
     routesDump: lib.func('int32_t lcpfwd_routes_dump(void *, uint32_t, void *, uint32_t, void *)'),
     neighboursApply: lib.func('int32_t lcpfwd_neighbours_apply(void *, const void *, uint32_t, void *)'),
     neighboursDump: lib.func('int32_t lcpfwd_neighbours_dump(void *, void *, uint32_t, void *)'),
+    mrouteSet: lib.func('int32_t lcpfwd_mroute_set(void *, const void *)'),
+    mrouteDel: lib.func('int32_t lcpfwd_mroute_del(void *, const void *)'),
+    mroutesDump: lib.func('int32_t lcpfwd_mroutes_dump(void *, void *, uint32_t, void *)'),
     adjacenciesDump: lib.func('int32_t lcpfwd_adjacencies_dump(void *, void *, uint32_t, void *)'),
     lookup: lib.func('int32_t lcpfwd_lookup(void *, const void *, uint32_t, const void *, uint32_t, void *)'),
     counterCount: lib.func('uint32_t lcpfwd_counter_count()'),

@@ -1,13 +1,12 @@
-// What the embedded plane shows of itself: adjacencies, counters, path sets, traced packets.
+// What the embedded plane shows of itself: adjacencies, counters, traced packets.
 
-import type { AdjacencyRow, CounterRow, PathAnswer, TracedPacket } from '../lcp/dataplane.ts';
+import type { AdjacencyRow, CounterRow, TracedPacket } from '../lcp/dataplane.ts';
 import { toHex } from '../lib/bytes.ts';
 import type { Devices } from './devices.ts';
 import { native, SIZE } from './native.ts';
 import { addressText } from './port.ts';
 
 const STATES = ['incomplete', 'complete', 'attached', 'multicast', 'dead'] as const;
-const MAX_PATHS = 256;
 const BATCH = 256;
 
 let names: string[] | undefined;
@@ -59,24 +58,6 @@ export const readCounters = (handle: bigint, devices: Devices): CounterRow[] => 
     });
   }
   return rows;
-};
-
-export const readPaths = (handle: bigint, devices: Devices, pathlist: number): PathAnswer[] | undefined => {
-  const bytes = new Uint8Array(MAX_PATHS * SIZE.path);
-  const n = native().pathlistGet(handle, pathlist, bytes, MAX_PATHS, new Uint32Array(1)) as number;
-  if (n < 0) return undefined;
-  const view = new DataView(bytes.buffer);
-  const words = new Uint32Array(bytes.buffer);
-  return Array.from({ length: n }, (_, i) => {
-    const at = i * SIZE.path;
-    const af = bytes[at + 4] as number;
-    return {
-      phy: devices.byId(view.getUint16(at, true))?.phy ?? '',
-      via: af === 0 ? '' : addressText(af, words, (at + 8) / 4),
-      weight: view.getUint16(at + 2, true),
-      complete: ((bytes[at + 5] as number) & 1) !== 0,
-    };
-  });
 };
 
 export const readTraces = (handle: bigint, devices: Devices, after: number): TracedPacket[] => {

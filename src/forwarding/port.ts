@@ -1,8 +1,8 @@
 // struct lcpfwd_port: encoding and decoding, with the objects that lcpd knows.
 
-import type { HostType, Link, Pair } from '../lcp/objects.ts';
+import type { HostType, Link, Pair, Subif } from '../lcp/objects.ts';
 import { AF_INET6, familyOf, formatWords, ipBytes } from '../lib/ip.ts';
-import { PORT, PORT_KERNEL_FWD4, PORT_KERNEL_FWD6, PORT_TUN, PORT_UP, SIZE } from './native.ts';
+import { PORT, PORT_FOREIGN, PORT_KERNEL_FWD4, PORT_KERNEL_FWD6, PORT_L2, PORT_TUN, PORT_UP, SIZE } from './native.ts';
 
 /** A port as the forwarder's shared memory states it. */
 export interface Port {
@@ -18,10 +18,32 @@ export interface Port {
   readonly netns: string;
   readonly netnsId: string;
   readonly type: HostType;
+  /** Port id that this is a sub-interface of, 0: it has a phy. */
+  readonly parent: number;
+  /** As in Subif. */
+  readonly tags: readonly number[];
 }
 
-/** An IPv4 lookup in tables [0] and [1] is one LPM: Linux keeps local and main in one trie until it has custom rules. */
-const MERGED_FAMILY = 4;
+/** What a link looks up in, as handles of tables. */
+export interface Lookups {
+  readonly v4: readonly number[];
+  readonly v6: readonly number[];
+  /** The first two of v4 are one longest-prefix match. */
+  readonly merged4: boolean;
+  /** Table of labels, 0: none. */
+  readonly mpls: number;
+}
+
+const PHY_SIZE = 32;
+const HOST_SIZE = 16;
+const NETNS_SIZE = 92;
+const MAC_SIZE = 6;
+/** Further addresses of a port. With more of them it takes every frame, and the kernel tells which are its own. */
+const MAX_MACS = 16;
+/** Tables that one lookup walks. */
+export const MAX_LOOKUP_TABLES = 5;
+/** Until the link says better; the port is down as long. */
+const NEW_MTU = 1500;
 
 const text = new TextDecoder();
 const writeText = (bytes: Uint8Array, offset: number, size: number, value: string): void => {
@@ -48,27 +70,39 @@ export const encodePair = (pair: Pair, hostIfindex: number, mac: string, mtu: nu
   view.setUint32(PORT.hostIfindex, hostIfindex, true);
   view.setUint32(PORT.mtu, mtu, true);
   bytes.set(macBytes(mac), PORT.mac);
-  writeText(bytes, PORT.phy, 16, pair.phy);
-  writeText(bytes, PORT.host, 16, pair.host);
+  writeText(bytes, PORT.phy, PHY_SIZE, pair.phy);
+  writeText(bytes, PORT.host, HOST_SIZE, pair.host);
   // the namespace's identity goes along: the same name may be another namespace after a restart
-  writeText(bytes, PORT.netns, 92, `${pair.netns}@${pair.netnsId}@${pair.host}`);
+  writeText(bytes, PORT.netns, NETNS_SIZE, `${pair.netns}@${pair.netnsId}@${pair.host}`);
   return bytes;
 };
 
-/** What port_set needs. handles are those of link.lookup4 and link.lookup6. */
-export const encodeLink = (
-  link: Link,
-  type: HostType,
-  handles4: readonly number[],
-  handles6: readonly number[],
-): Uint8Array => {
+/** What port_add needs for a sub-interface. */
+export const encodeSubif = (subif: Subif, parent: number): Uint8Array => {
+  const bytes = new Uint8Array(SIZE.port);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(PORT.mtu, NEW_MTU, true);
+  view.setUint16(PORT.parent, parent, true);
+  bytes[PORT.tags] = subif.tags.length;
+  subif.tags.slice(0, 2).forEach((tag, i) => {
+    view.setUint32(PORT.tag + 4 * i, tag, true);
+  });
+  writeText(bytes, PORT.phy, PHY_SIZE, subif.phy);
+  writeText(bytes, PORT.netns, NETNS_SIZE, subif.netns);
+  return bytes;
+};
+
+/** What port_set needs. lookups: the handles of link's tables. */
+export const encodeLink = (link: Link, type: HostType, lookups: Lookups): Uint8Array => {
   const bytes = new Uint8Array(SIZE.port);
   const view = new DataView(bytes.buffer);
   const flags =
     (link.up ? PORT_UP : 0) |
     (type === 'tun' ? PORT_TUN : 0) |
     (link.forwarding4 ? PORT_KERNEL_FWD4 : 0) |
-    (link.forwarding6 ? PORT_KERNEL_FWD6 : 0);
+    (link.forwarding6 ? PORT_KERNEL_FWD6 : 0) |
+    (link.l2 ? PORT_L2 : 0) |
+    (link.macs.length > MAX_MACS ? PORT_FOREIGN : 0);
   view.setUint32(PORT.flags, flags, true);
   view.setUint32(PORT.phyIfindex, link.phyIfindex, true);
   view.setUint32(PORT.hostIfindex, link.hostIfindex, true);
@@ -76,23 +110,25 @@ export const encodeLink = (
   bytes.set(macBytes(link.mac), PORT.mac);
   if (link.source4 !== '') bytes.set(ipBytes(link.source4), PORT.src4);
   if (link.source6 !== '') bytes.set(ipBytes(link.source6), PORT.src6);
-  bytes.set(encodeSpec(4, handles4), PORT.v4);
-  bytes.set(encodeSpec(6, handles6), PORT.v6);
-  writeText(bytes, PORT.host, 16, link.host);
+  bytes.set(encodeSpec(lookups.v4, lookups.merged4), PORT.v4);
+  bytes.set(encodeSpec(lookups.v6, false), PORT.v6);
+  view.setUint32(PORT.mpls, lookups.mpls, true);
+  const more = link.macs.slice(0, MAX_MACS);
+  bytes[PORT.macs] = more.length;
+  more.forEach((mac, i) => {
+    bytes.set(macBytes(mac), PORT.more + MAC_SIZE * i);
+  });
+  writeText(bytes, PORT.host, HOST_SIZE, link.host);
   return bytes;
 };
 
-/** struct lcpfwd_lookup_spec. merged defaults to what Linux does for the family. */
-export const encodeSpec = (
-  family: number,
-  handles: readonly number[],
-  merged = family === MERGED_FAMILY && handles.length > 1,
-): Uint8Array => {
+/** struct lcpfwd_lookup_spec. merged means nothing for less than two tables. */
+export const encodeSpec = (handles: readonly number[], merged: boolean): Uint8Array => {
   const bytes = new Uint8Array(SIZE.spec);
   const view = new DataView(bytes.buffer);
-  const used = handles.slice(0, 4);
+  const used = handles.slice(0, MAX_LOOKUP_TABLES);
   view.setUint16(0, used.length, true);
-  view.setUint16(2, merged ? 1 : 0, true);
+  view.setUint16(2, merged && used.length > 1 ? 1 : 0, true);
   used.forEach((h, i) => {
     view.setUint32(4 + 4 * i, h, true);
   });
@@ -106,18 +142,20 @@ export const decodePorts = (bytes: Uint8Array, count: number): Port[] => {
     const b = bytes.subarray(i * SIZE.port, (i + 1) * SIZE.port);
     const view = new DataView(b.buffer, b.byteOffset, b.byteLength);
     const flags = view.getUint32(PORT.flags, true);
-    const [netns = '', netnsId = '', configuredHost = ''] = readText(b, PORT.netns, 92).split('@');
+    const [netns = '', netnsId = '', configuredHost = ''] = readText(b, PORT.netns, NETNS_SIZE).split('@');
     ports.push({
       id: view.getUint32(PORT.id, true),
       flags,
       phyIfindex: view.getUint32(PORT.phyIfindex, true),
       hostIfindex: view.getUint32(PORT.hostIfindex, true),
-      phy: readText(b, PORT.phy, 16),
-      host: readText(b, PORT.host, 16),
+      phy: readText(b, PORT.phy, PHY_SIZE),
+      host: readText(b, PORT.host, HOST_SIZE),
       configuredHost,
       netns,
       netnsId,
       type: flags & PORT_TUN ? 'tun' : 'tap',
+      parent: view.getUint16(PORT.parent, true),
+      tags: Array.from({ length: b[PORT.tags] as number }, (_, k) => view.getUint32(PORT.tag + 4 * k, true)),
     });
   }
   return ports;

@@ -63,7 +63,7 @@ export const openWork = (core: Core): string[] => {
   if (core.pipeline.running || r.isDirty) open.push('changes are on their way');
   for (const row of r.delta.failures().slice(0, 20)) open.push(`${row.kind} ${row.key}: ${row.failure?.message}`);
   for (const ns of r.namespaces.values()) {
-    const failed = ns.routes4.prefixes.failedCount + ns.routes6.prefixes.failedCount;
+    const failed = ns.routes.reduce((sum, r) => sum + r.prefixes.failedCount, 0);
     if (failed > 0) open.push(`${failed} routes of namespace ${ns.name || '(own)'} refused`);
   }
   return open;

@@ -18,6 +18,8 @@ import {
   pairRows,
   puntRows,
 } from './show.ts';
+import { mrouteRows, ruleRows, subifRows, unsupportedRows } from './showmore.ts';
+import { unhonouredRows } from './unhonoured.ts';
 import type {
   HealthRow,
   LookupRequest,
@@ -58,7 +60,7 @@ export const health = (core: Core): HealthRow => {
   let failedRoutes = 0;
   let waiting = 0;
   for (const ns of namespaces.values()) {
-    for (const { prefixes } of [ns.routes4, ns.routes6]) {
+    for (const { prefixes } of ns.routes) {
       routes += prefixes.recordCount;
       failedRoutes += prefixes.failedCount;
       waiting += prefixes.dirtyCount;
@@ -111,6 +113,9 @@ export class CoreView implements View {
       state: ns.state,
       routes4: ns.routes4.prefixes.entryCount,
       routes6: ns.routes6.prefixes.entryCount,
+      routesMpls: ns.routesMpls.prefixes.entryCount,
+      mroutes: ns.mroutes.byKey.size,
+      unsupported: unhonouredRows(ns).length,
       neighbours: ns.neighbours.size,
       links: ns.links.size,
       messages: counters.messages,
@@ -135,6 +140,18 @@ export class CoreView implements View {
   }
   nexthops() {
     return nexthopRows(this.#core);
+  }
+  rules() {
+    return ruleRows(this.#core);
+  }
+  subifs() {
+    return subifRows(this.#core);
+  }
+  mroutes() {
+    return mrouteRows(this.#core);
+  }
+  unsupported() {
+    return unsupportedRows(this.#core);
   }
   routes(filter: RouteFilter) {
     return routeRows(this.#core, filter);

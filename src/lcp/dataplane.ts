@@ -5,7 +5,7 @@
 // What a driver cannot do it names in `unsupported`, it never drops it in silence. Errors are
 // values. A driver keeps caches (name -> index) that it rebuilds in connect; nothing else.
 
-import type { Family, Kind, LcpObject } from './objects.ts';
+import type { Family, Kind, LcpObject, RouteFamily } from './objects.ts';
 
 export type DataPlaneState = 'down' | 'up';
 
@@ -37,7 +37,7 @@ export const ROUTE_WORDS = 7;
  * of the network-order bytes (IPv4 uses the first), bits beyond the prefix length are 0.
  */
 export interface RouteBatch {
-  readonly family: Family;
+  readonly family: RouteFamily;
   readonly words: Uint32Array;
   count: number;
   /** Filled by the driver: 0 or a negative errno for each route. */
@@ -45,7 +45,7 @@ export interface RouteBatch {
 }
 
 /** Makes an empty batch that can hold capacity routes. */
-export const newRouteBatch = (family: Family, capacity: number): RouteBatch => ({
+export const newRouteBatch = (family: RouteFamily, capacity: number): RouteBatch => ({
   family,
   words: new Uint32Array(capacity * ROUTE_WORDS),
   count: 0,
@@ -87,10 +87,12 @@ export interface CounterRow {
 }
 
 export interface PathAnswer {
+  /** '' : a leg that is punted. */
   readonly phy: string;
   readonly via: string;
   readonly weight: number;
   readonly complete: boolean;
+  readonly labels?: readonly number[];
 }
 
 /** One packet as the data plane saw it. */
@@ -145,15 +147,15 @@ export interface DataPlane {
   /** Everything of ours that it holds now, except routes. */
   dump(): Promise<HeldObject[]>;
   /** All routes of a table, in batches; target words hold handles. */
-  dumpRoutes(tableHandle: number, family: Family, onBatch: (batch: RouteBatch) => void): Promise<void>;
+  dumpRoutes(tableHandle: number, family: RouteFamily, onBatch: (batch: RouteBatch) => void): Promise<void>;
 
   apply(operations: readonly Operation[]): Promise<OperationResult[]>;
   /** Fills batch.results; returns how many failed. A driver may answer at once or later. */
   applyRoutes(batch: RouteBatch): number | Promise<number>;
 
-  /** What packets for these addresses (canonical text) from a port with these tables would find. */
+  /** What packets for these addresses (canonical text; labels in decimal) from a port with these tables would find. */
   lookup(
-    family: Family,
+    family: RouteFamily,
     tables: readonly number[],
     merged: boolean,
     addresses: readonly string[],

@@ -3,25 +3,32 @@
 // Nothing here remembers or changes anything but PathSet.resolved, a cache of what its legs come to.
 // Where the kernel and a data plane think differently, this file says which one is followed:
 //   * a leg counts while its device is up and not RTNH_F_DEAD (and has carrier where the interface
-//     ignores routes with link down); a route without any such leg does not exist;
-//   * a route that leaves by devices none of which is a host of ours is punted: the kernel decides;
-//   * routes with tos are never the answer for a packet with tos 0, so they are left out;
-//   * a leg with an encapsulation is punted: the data plane has no encapsulations yet.
+//     ignores routes with link down, and always for MPLS); a route without any such leg does not exist;
+//   * a leg that leaves by a device that is no host of ours, or with an encapsulation other than MPLS,
+//     is the kernel's: its share of the packets is punted (or as `unpaired-routes` says);
+//   * routes with tos are never the answer for a packet with tos 0, so they are left out.
+// Links are in derivelink.ts.
 
-import { AF_INET, AF_INET6, formatWords } from '../lib/ip.ts';
-import type { Address } from '../netlink/address.ts';
+import { formatMac } from '../lib/bytes.ts';
+import { AF_INET6, formatWords } from '../lib/ip.ts';
 import { NUD_VALID } from '../netlink/neighbour.ts';
 import * as k from '../netlink/uapi.ts';
 import type { Namespace } from './namespace.ts';
-import { type Family, type Link, type Neighbour, type Path, SPECIAL, tableKey } from './objects.ts';
+import {
+  type Family,
+  MAX_LABELS,
+  MPLS,
+  type Neighbour,
+  type Path,
+  type RouteFamily,
+  SPECIAL,
+  tableKey,
+} from './objects.ts';
 import type { Pairs } from './pairs.ts';
 import type { Leg, PathSet } from './pathsets.ts';
+import { ENCAP_TOO_LONG } from './routelegs.ts';
 import { type Routes, routeTosOf, routeTypeOf } from './routes.ts';
-
-/** Kernel tables that packets are looked up in, in the order of the three default rules. */
-export const LOOKUP_TABLES4 = [k.RT_TABLE_LOCAL, k.RT_TABLE_MAIN, k.RT_TABLE_DEFAULT];
-/** IPv6 has no default table. */
-export const LOOKUP_TABLES6 = [k.RT_TABLE_LOCAL, k.RT_TABLE_MAIN];
+import { type Ingress, NO_VRF, vrfIngress } from './rules.ts';
 
 /** rtm_type to the special target; 0 for RTN_UNICAST, which has legs. */
 const SPECIAL_OF: Readonly<Record<number, number>> = {
@@ -39,19 +46,15 @@ const SPECIAL_OF: Readonly<Record<number, number>> = {
 /** PathSet.resolved of a set with at least one leg over a pair. */
 export const RESOLVED_PATHS = 16;
 
-const isUp = (ns: Namespace, ifindex: number): boolean => ((ns.links.get(ifindex)?.flags ?? 0) & k.IFF_UP) !== 0;
+const flagsOf = (ns: Namespace, ifindex: number): number => ns.links.get(ifindex)?.flags ?? 0;
+const isUp = (ns: Namespace, ifindex: number): boolean => (flagsOf(ns, ifindex) & k.IFF_UP) !== 0;
 
 /** Whether the kernel sends by this leg now. */
-const usable = (ns: Namespace, leg: Leg, family: Family): boolean => {
+const usable = (ns: Namespace, leg: Leg, p: PathSet): boolean => {
   if ((leg.flags & k.RTNH_F_DEAD) !== 0) return false;
   if (!isUp(ns, leg.ifindex)) return false;
-  const conf = ns.netconf.get(leg.ifindex);
-  // IPv4 ors the setting of all interfaces to each; IPv6 copies it to each when it is written
-  const ignores =
-    family === 6
-      ? conf?.ignoreLinkdown6
-      : conf?.ignoreLinkdown4 || ns.netconf.get(k.NETCONFA_IFINDEX_ALL)?.ignoreLinkdown4;
-  return !ignores || ((ns.links.get(leg.ifindex)?.flags ?? 0) & k.IFF_LOWER_UP) !== 0;
+  const needsCarrier = p.needsCarrier || p.family === MPLS || ns.settings.needsCarrier(p.family, leg.ifindex);
+  return !needsCarrier || (flagsOf(ns, leg.ifindex) & k.IFF_LOWER_UP) !== 0;
 };
 
 /** Legs of a path set with nexthop objects and groups opened, weights multiplied; -1: blackhole. */
@@ -72,30 +75,75 @@ export const legsOf = (ns: Namespace, p: PathSet): Leg[] | 'blackhole' => {
       weight,
       flags: member.flags & k.RTNH_F_ONLINK,
       gatewayFamily: family,
-      encapType: member.encapType ?? 0,
+      encapType: member.tooManyLabels ? ENCAP_TOO_LONG : (member.encapType ?? 0),
       gateway: [0, 0, 0, 0],
       ...(member.gateway === undefined ? {} : { gatewayText: member.gateway }),
+      ...(member.labels.length === 0 ? {} : { labels: member.labels }),
+      ...(member.ttl === 0 ? {} : { ttl: member.ttl }),
     });
   }
   return legs;
 };
 
 /** Next hop of a leg in text, '' when attached. */
-export const viaOf = (leg: Leg): string =>
-  leg.gatewayText ?? (leg.gatewayFamily === 0 ? '' : formatWords(leg.gatewayFamily, ...leg.gateway));
+export const viaOf = (leg: Leg): string => {
+  if (leg.gatewayFamily === k.AF_PACKET) return formatMac(new Uint8Array(Uint32Array.from(leg.gateway).buffer), 0, 6);
+  return leg.gatewayText ?? (leg.gatewayFamily === 0 ? '' : formatWords(leg.gatewayFamily, ...leg.gateway));
+};
 
-/** What a path set comes to: its legs over pairs, or a special target, or 0 when nothing is usable. */
+/** Whether the data plane can put in front of a packet what this leg wants. */
+export const canEncapsulate = ({ encapType, labels = [] }: Leg): boolean =>
+  encapType === 0 || (encapType === k.LWTUNNEL_ENCAP_MPLS && labels.length > 0 && labels.length <= MAX_LABELS);
+
+/**
+ * Where a leg that only names a device leads to another lookup: a VRF device (leaked routes, labels of a
+ * VPN), and for a label the loopback, by which the kernel takes the packet below as come in.
+ */
+const innerIngress = (ns: Namespace, leg: Leg, family: RouteFamily): Ingress | undefined => {
+  const device = ns.links.get(leg.ifindex);
+  if (device === undefined || leg.gatewayFamily !== 0 || leg.encapType !== 0 || leg.labels !== undefined)
+    return undefined;
+  if (family === MPLS && (device.flags & k.IFF_LOOPBACK) !== 0) return NO_VRF;
+  return device.kind === 'vrf' ? vrfIngress(device) : undefined;
+};
+
+/** A leg as the data plane has it; phy '' and no lookup where the kernel must send. */
+export const pathOf = (ns: Namespace, pairs: Pairs, leg: Leg, family: RouteFamily): Path => {
+  const inner = innerIngress(ns, leg, family);
+  if (inner !== undefined) {
+    const keys = (f: Family) => ns.rules.tablesFor(f, inner).tables.map((t) => tableKey(ns.name, f, t));
+    return { phy: '', via: '', weight: leg.weight, lookup4: keys(4), lookup6: keys(6) };
+  }
+  // a labelled packet has no destination that could be the neighbour: its next hop is told, as an IP address
+  const reachable = family === MPLS ? leg.gatewayFamily !== 0 && leg.gatewayFamily !== k.AF_PACKET : true;
+  const phy = reachable && canEncapsulate(leg) ? pairs.phy(ns.name, leg.ifindex) : '';
+  if (phy === '') return { phy, via: '', weight: leg.weight };
+  return {
+    phy,
+    via: viaOf(leg),
+    weight: leg.weight,
+    ...(leg.labels === undefined || leg.labels.length === 0 ? {} : { labels: leg.labels }),
+    ...(leg.ttl === undefined ? {} : { ttl: leg.ttl }),
+  };
+};
+
+/** Whether only the kernel can use a leg. */
+export const isKernels = (path: Path): boolean => path.phy === '' && path.lookup4 === undefined;
+
+/** Where a route leads none of whose legs is over a pair. */
+const UNPAIRED = { punt: SPECIAL.punt, drop: SPECIAL.blackhole, ignore: SPECIAL.none } as const;
+
+/** What a path set comes to: its legs, or a special target, or 0 when nothing is usable. */
 export const derivePathSet = (ns: Namespace, pairs: Pairs, p: PathSet): { target: number; paths: Path[] } => {
   const legs = legsOf(ns, p);
   if (legs === 'blackhole') return { target: SPECIAL.blackhole, paths: [] };
-  const live = legs.filter((leg) => usable(ns, leg, p.family));
+  const live = legs.filter((leg) => usable(ns, leg, p));
   if (live.length === 0) return { target: SPECIAL.none, paths: [] };
-  const paths: Path[] = [];
-  for (const leg of live) {
-    const phy = pairs.phy(ns.name, leg.ifindex);
-    if (phy !== '' && leg.encapType === 0) paths.push({ phy, via: viaOf(leg), weight: leg.weight });
-  }
-  return paths.length === 0 ? { target: SPECIAL.punt, paths } : { target: RESOLVED_PATHS, paths };
+  const paths = live.map((leg) => pathOf(ns, pairs, leg, p.family));
+  if (paths.every(isKernels)) return { target: UNPAIRED[pairs.unpairedRoutes], paths: [] };
+  // only the kernel can use the other legs; who does not want it to gets the rest alone
+  const wanted = pairs.unpairedRoutes === 'punt' ? paths : paths.filter((path) => !isKernels(path));
+  return { target: RESOLVED_PATHS, paths: wanted };
 };
 
 /**
@@ -129,55 +177,4 @@ export const deriveNeighbour = (ns: Namespace, pairs: Pairs, key: string): Neigh
   if (phy === '' || !/^..(:..){5}$/.test(n.lladdr)) return undefined;
   if (!isUp(ns, n.ifindex)) return undefined;
   return { kind: 'neighbour', phy, family: n.family === AF_INET6 ? 6 : 4, address: n.dst, mac: n.lladdr };
-};
-
-/** Of several, always the same one: the order in which the kernel told them must not matter. */
-const globalOn = (ns: Namespace, family: number, accept: (a: Address) => boolean): string => {
-  let best: Address | undefined;
-  for (const a of ns.addresses.values()) {
-    if (a.family !== family || a.scope !== k.RT_SCOPE_UNIVERSE || !accept(a)) continue;
-    if ((a.flags & (k.IFA_F_TENTATIVE | k.IFA_F_DADFAILED)) !== 0) continue;
-    if (family === AF_INET && (a.flags & k.IFA_F_SECONDARY) !== 0) continue;
-    const first =
-      best === undefined || a.ifindex < best.ifindex || (a.ifindex === best.ifindex && a.local < best.local);
-    if (first) best = a;
-  }
-  return best?.local ?? '';
-};
-
-/** The address that ICMP errors about packets from an interface come from: its own, else any of the router's. */
-const sourceOf = (ns: Namespace, family: number, ifindex: number): string =>
-  globalOn(ns, family, (a) => a.ifindex === ifindex) || globalOn(ns, family, () => true);
-
-/** What phy and host should agree on; undefined while there is no such pair. */
-export const deriveLink = (
-  phy: string,
-  phyIfindex: number,
-  ns: Namespace,
-  own: Namespace,
-  hostIfindex: number,
-): Link | undefined => {
-  const host = ns.links.get(hostIfindex);
-  const wire = own.links.get(phyIfindex);
-  if (host === undefined || wire === undefined) return undefined;
-  const conf = ns.netconf.get(hostIfindex);
-  return {
-    kind: 'link',
-    phy,
-    phyIfindex,
-    hostIfindex,
-    netns: ns.name,
-    up: (host.flags & k.IFF_UP) !== 0,
-    mtu: host.mtu,
-    mac: host.mac ?? '',
-    carrier: (wire.flags & k.IFF_LOWER_UP) !== 0,
-    promisc: true,
-    host: host.name,
-    forwarding4: conf?.forwarding4 ?? false,
-    forwarding6: conf?.forwarding6 ?? false,
-    source4: sourceOf(ns, AF_INET, hostIfindex),
-    source6: sourceOf(ns, AF_INET6, hostIfindex),
-    lookup4: LOOKUP_TABLES4.map((t) => tableKey(ns.name, 4, t)),
-    lookup6: LOOKUP_TABLES6.map((t) => tableKey(ns.name, 6, t)),
-  };
 };

@@ -3,15 +3,18 @@
 // The only place that does not believe the state it keeps. Differences that exist because something is
 // on its way go away by themselves, so a comparison that finds some is repeated a few times.
 
+import type { Mroute as KernelMroute } from '../netlink/mroute.ts';
 import { NUD_VALID } from '../netlink/neighbour.ts';
+import { ruleText } from '../netlink/rule.ts';
 import { IFA_F_TENTATIVE, RTN_UNICAST } from '../netlink/uapi.ts';
 import { type Core, openWork } from './core.ts';
 import { ROUTE_WORDS } from './dataplane.ts';
 import type { Namespace } from './namespace.ts';
-import { FIRST_HANDLE, keyOf, type LcpObject, pathsText, SPECIAL_NAMES, sameObject } from './objects.ts';
+import { FIRST_HANDLE, keyOf, type LcpObject, MPLS, pathsText, SPECIAL_NAMES, sameObject } from './objects.ts';
 import type { PathSet } from './pathsets.ts';
 import { prefixText } from './routerows.ts';
 import { protocolOf, type Routes, routeTypeOf } from './routes.ts';
+import { unhonouredRows } from './unhonoured.ts';
 import type { DifferenceRow, DiffResult } from './view.ts';
 
 /** The kernel tells a change of carrier up to a second after its dumps show it (linkwatch). */
@@ -52,6 +55,8 @@ const chainText = (ns: Namespace, routes: Routes, record: number): string => {
   return parts.join('; ');
 };
 
+const routeKind = (r: Routes): string => (r.family === MPLS ? 'mpls route' : `route${r.family}`);
+
 const findIn = (t: Routes['prefixes'], other: Routes['prefixes'], record: number): number => {
   const a = record * t.words;
   const words = t.words === 1 ? [t.addr[a] as number] : [...t.addr.subarray(a, a + 4)];
@@ -60,11 +65,9 @@ const findIn = (t: Routes['prefixes'], other: Routes['prefixes'], record: number
 };
 
 const compareRoutes = (fresh: Namespace, mirror: Namespace, f: Findings): void => {
-  for (const [a, b] of [
-    [fresh.routes4, mirror.routes4],
-    [fresh.routes6, mirror.routes6],
-  ] as const) {
-    const kind = `kernel route${a.family}`;
+  for (const a of fresh.routes) {
+    const b = mirror.routesOf(a.family);
+    const kind = `kernel ${routeKind(a)}`;
     const key = (r: Routes, record: number) =>
       `${mirror.name} table ${r.prefixes.table[record]} ${prefixText(r.prefixes, record)}`;
     a.prefixes.forEach((record) => {
@@ -127,12 +130,25 @@ const compareKernel = (fresh: Namespace, mirror: Namespace, f: Findings): void =
   compareMaps(
     'kernel nexthop',
     n,
-    fresh.nexthops,
-    mirror.nexthops,
-    (v) => JSON.stringify([v.oif, v.gateway, v.group, v.blackhole]),
+    fresh.nexthops.byId,
+    mirror.nexthops.byId,
+    (v) => JSON.stringify([v.oif, v.gateway, v.group, v.blackhole, v.labels]),
     f,
   );
+  compareMaps('kernel rule', n, fresh.rules.byKey, mirror.rules.byKey, (r) => ruleText(r), f);
+  // the counters of an entry are told in dumps only
+  const entry = (m: KernelMroute) => JSON.stringify([m.iif, m.oifs, m.unresolved]);
+  compareMaps('kernel mroute', n, fresh.mroutes.byKey, mirror.mroutes.byKey, entry, f);
   compareRoutes(fresh, mirror, f);
+};
+
+/** What the kernel has and no data plane of ours can follow. */
+const findUnhonoured = (core: Core, f: Findings): void => {
+  for (const ns of core.reconciler.namespaces.values()) {
+    for (const { kind, key, reason, punted } of unhonouredRows(ns)) {
+      if (!punted) f.add({ kind, key: `${ns.name} ${key}`, reason: `unsupported: ${reason}` });
+    }
+  }
 };
 
 const targetText = (core: Core, target: number): string => {
@@ -140,14 +156,14 @@ const targetText = (core: Core, target: number): string => {
   const paths = core.dataplane.paths(target);
   return paths === undefined
     ? `path set ${target} (gone)`
-    : paths.map((p) => `${p.via || 'attached'} ${p.phy} ${p.weight}`).join(', ');
+    : paths.map((p) => `${p.via || 'attached'} ${p.phy || 'punt'} ${p.weight}`).join(', ');
 };
 
 /** What the data plane holds for a namespace's routes against what the mirror wants there. */
 const compareActualRoutes = async (core: Core, ns: Namespace, f: Findings): Promise<void> => {
   const r = core.reconciler;
-  for (const routes of [ns.routes4, ns.routes6]) {
-    const kind = `route${routes.family}`;
+  for (const routes of ns.routes) {
+    const kind = routeKind(routes);
     const t = routes.prefixes;
     const seen = new Set<number>();
     const wanted = (record: number): number => {
@@ -163,7 +179,7 @@ const compareActualRoutes = async (core: Core, ns: Namespace, f: Findings): Prom
           const w = batch.words.subarray(i * ROUTE_WORDS, (i + 1) * ROUTE_WORDS);
           const plen = (w[2] as number) & 0xff;
           const [, target = 0, , a0 = 0, a1 = 0, a2 = 0, a3 = 0] = w;
-          const record = t.find(table.table, plen, a0, ...(routes.family === 6 ? [a1, a2, a3] : []));
+          const record = t.find(table.table, plen, a0, ...(t.words === 4 ? [a1, a2, a3] : []));
           const desired = record === 0 ? 0 : wanted(record);
           if (record !== 0) seen.add(record);
           if (desired === target) continue;
@@ -195,7 +211,7 @@ const compareActualObjects = async (core: Core, f: Findings): Promise<void> => {
     if (object.kind === 'pathset') setsByHandle.set(handle ?? 0, pathsText(object.paths));
     else held.set(`${object.kind} ${keyOf(object)}`, object);
   }
-  for (const kind of ['pair', 'table', 'neighbour', 'pathset'] as const) {
+  for (const kind of ['pair', 'table', 'subif', 'neighbour', 'pathset', 'mroute'] as const) {
     for (const row of core.reconciler.delta.rows(kind)) {
       const { desired } = row;
       if (desired === undefined || (desired.kind === 'pair' && desired.phyIfindex === 0)) continue;
@@ -230,6 +246,7 @@ const compare = async (core: Core): Promise<Findings> => {
     const fresh = await source.snapshot();
     if (fresh !== undefined) compareKernel(fresh, source.ns, f);
   }
+  findUnhonoured(core, f);
   await compareActualObjects(core, f);
   for (const ns of core.reconciler.namespaces.values()) await compareActualRoutes(core, ns, f);
   return f;

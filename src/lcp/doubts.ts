@@ -5,7 +5,7 @@
 import type { RouteScope } from './routes.ts';
 
 /** What can be dumped and swept by itself. */
-export type DumpKind = 'link' | 'netconf' | 'address' | 'nexthop' | 'neighbour' | 'route';
+export type DumpKind = 'link' | 'netconf' | 'rule' | 'address' | 'nexthop' | 'neighbour' | 'route' | 'mroute';
 
 /** What a dump covers: AF_INET, AF_INET6 or 0 for all, and for routes one table or device. */
 export interface DumpScope extends RouteScope {

@@ -4,23 +4,72 @@ import { LcpError } from '../lib/errors.ts';
 import { formatIp, maskBytes, parseIp, wordsOf } from '../lib/ip.ts';
 import type { Core } from './core.ts';
 import type { LookupAnswer } from './dataplane.ts';
-import { LOOKUP_TABLES4, LOOKUP_TABLES6 } from './derive.ts';
+import { ingressOf, ingressOfVrf } from './derivelink.ts';
 import type { Namespace } from './namespace.ts';
-import { type Family, FIRST_HANDLE, neighbourKey, SPECIAL, SPECIAL_NAMES, tableKey } from './objects.ts';
+import {
+  type Family,
+  FIRST_HANDLE,
+  MPLS,
+  neighbourKey,
+  type RouteFamily,
+  SPECIAL,
+  SPECIAL_NAMES,
+  tableKey,
+} from './objects.ts';
 import { pathRows } from './routerows.ts';
+import { NO_VRF, type TableOrder } from './rules.ts';
 import { hostName } from './show.ts';
-import type { LookupFound, LookupRequest, LookupRow, LookupType } from './view.ts';
+import type { LookupFound, LookupPath, LookupRequest, LookupRow, LookupType } from './view.ts';
 
-const familyName = (address: string): Family => (address.includes(':') ? 6 : 4);
+/** What is looked up: canonical text, and the bytes as routes have them. */
+interface Question {
+  readonly family: RouteFamily;
+  readonly text: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The one table that labels are looked up in. */
+const LABELS: TableOrder = { tables: [0], merged: false };
+const MOST_LABEL = 2 ** 20 - 1;
+
+const ipOf = (address: string): Question | undefined => {
+  const bytes = parseIp(address);
+  return bytes && { family: bytes.length === 4 ? 4 : 6, text: formatIp(bytes), bytes };
+};
+
+const labelOf = (text: string): Question | undefined => {
+  const label = Number(text);
+  if (!/^[0-9]{1,7}$/.test(text) || label > MOST_LABEL) return undefined;
+  return { family: MPLS, text: String(label), bytes: Uint8Array.of(label >> 12, label >> 4, label << 4, 0) };
+};
 
 /** Legs of a prefix that leaves by devices which are no pairs, from the kernel's own entry. */
-const kernelPaths = (core: Core, ns: Namespace, family: Family, table: number, address: Uint8Array, plen: number) => {
-  const routes = family === 4 ? ns.routes4 : ns.routes6;
+const kernelPaths = (
+  core: Core,
+  ns: Namespace,
+  family: RouteFamily,
+  table: number,
+  address: Uint8Array,
+  plen: number,
+) => {
+  const routes = ns.routesOf(family);
   const [a0 = 0, a1 = 0, a2 = 0, a3 = 0] = wordsOf(maskBytes(address, plen));
   const record = routes.prefixes.find(table, plen, a0, a1, a2, a3);
   if (record === 0) return [];
   const entry = core.reconciler.routes.best(ns, routes, record);
-  return pathRows(ns, ns.pathsets.get(routes.prefixes.pathset[entry] as number));
+  return pathRows(ns, core.reconciler.pairs, ns.pathsets.get(routes.prefixes.pathset[entry] as number));
+};
+
+/** Tables that a packet is looked up in that comes in by the device or VRF asked for, else by no VRF. */
+const orderFor = (ns: Namespace, family: Family, { table, vrf, iif }: LookupRequest): TableOrder => {
+  if (table !== undefined) return { tables: [table], merged: false };
+  if (iif !== undefined) {
+    for (const l of ns.links.values()) if (l.name === iif) return ns.rules.tablesFor(family, ingressOf(ns, l.ifindex));
+    throw new LcpError('NO_SUCH_LINK', { op: 'look up from', key: iif });
+  }
+  const ingress = vrf === undefined ? NO_VRF : ingressOfVrf(ns, vrf);
+  if (ingress === undefined) throw new LcpError('NO_SUCH_LINK', { op: 'look up in VRF', key: vrf ?? '' });
+  return ns.rules.tablesFor(family, ingress);
 };
 
 /** One row for each address asked, in order. */
@@ -33,19 +82,19 @@ export const lookupRows = async (core: Core, request: LookupRequest): Promise<Lo
   for (const row of core.reconciler.delta.rows('table')) {
     if (row.actual?.kind === 'table') tableOf.set(row.handle, row.actual.table);
   }
-  for (const family of [4, 6] as const) {
-    const asked: { index: number; text: string; bytes: Uint8Array }[] = [];
-    request.addresses.forEach((address, index) => {
-      const bytes = parseIp(address);
-      if (bytes === undefined) rows[index] = { address, error: 'not an IP address' };
-      else if (familyName(address) === family) asked.push({ index, text: formatIp(bytes), bytes });
-    });
+  const questions = request.addresses.map((address) => (request.mpls === true ? labelOf(address) : ipOf(address)));
+  questions.forEach((question, index) => {
+    const address = request.addresses[index] as string;
+    if (question === undefined) rows[index] = { address, error: request.mpls ? 'not a label' : 'not an IP address' };
+  });
+  for (const family of request.mpls === true ? ([MPLS] as const) : ([4, 6] as const)) {
+    const asked = questions.flatMap((q, index) => (q?.family === family ? [{ index, ...q }] : []));
     if (asked.length === 0) continue;
-    const always: readonly number[] = family === 4 ? LOOKUP_TABLES4 : LOOKUP_TABLES6;
-    const handles = (request.table === undefined ? always : [request.table])
+    const order = family === MPLS ? LABELS : orderFor(ns, family, request);
+    const handles = order.tables
       .map((table) => core.reconciler.delta.row('table', tableKey(netns, family, table))?.handle ?? 0)
       .filter((handle) => handle !== 0);
-    const merged = family === 4 && request.table === undefined && handles.length > 1;
+    const merged = order.merged && handles.length > 1;
     const found = await core.dataplane.lookup(
       family,
       handles,
@@ -67,7 +116,7 @@ const hasNeighbour = (core: Core, phy: string, address: string): boolean =>
 const rowOf = (
   core: Core,
   ns: Namespace,
-  family: Family,
+  family: RouteFamily,
   address: string,
   bytes: Uint8Array,
   { target, prefixlen }: LookupAnswer,
@@ -75,7 +124,7 @@ const rowOf = (
 ): LookupFound => {
   const base = { address, netns: ns.name };
   if (table === undefined || target === SPECIAL.none) return { ...base, type: 'none', paths: [] };
-  const prefix = `${formatIp(maskBytes(bytes, prefixlen))}/${prefixlen}`;
+  const prefix = family === MPLS ? address : `${formatIp(maskBytes(bytes, prefixlen))}/${prefixlen}`;
   if (target === SPECIAL.punt) {
     const paths = kernelPaths(core, ns, family, table, bytes, prefixlen);
     const shown = paths.map(({ via, dev, weight }) => ({
@@ -89,12 +138,24 @@ const rowOf = (
   if (target < FIRST_HANDLE) {
     return { ...base, table, prefix, type: SPECIAL_NAMES[target] as LookupType, paths: [] };
   }
-  const paths = (core.dataplane.paths(target) ?? []).map((p) => ({
-    ...(p.via === '' ? {} : { via: p.via }),
-    dev: hostName(core, p.phy),
-    weight: p.weight,
-    // the neighbour of an attached leg is the destination itself
-    complete: p.via === '' ? hasNeighbour(core, p.phy, address) : p.complete,
-  }));
+  const held = core.dataplane.paths(target) ?? [];
+  const paths: LookupPath[] = held
+    .filter((p) => p.phy !== '')
+    .map((p) => ({
+      ...(p.via === '' ? {} : { via: p.via }),
+      dev: hostName(core, p.phy),
+      weight: p.weight,
+      ...(p.labels === undefined || p.labels.length === 0 ? {} : { labels: [...p.labels] }),
+      // the neighbour of an attached leg is the destination itself
+      complete: p.via === '' ? hasNeighbour(core, p.phy, address) : p.complete,
+    }));
+  // by which device the others leave, or into which VRF they lead, is the kernel's to know
+  if (held.some((p) => p.phy === '')) {
+    const paired = new Set(paths.map((p) => p.dev));
+    for (const { via, dev, weight, punted } of kernelPaths(core, ns, family, table, bytes, prefixlen)) {
+      if (paired.has(dev)) continue;
+      paths.push({ ...(via === undefined ? {} : { via }), dev, weight, complete: !punted, ...(punted && { punted }) });
+    }
+  }
   return { ...base, table, prefix, type: 'unicast', paths };
 };

@@ -8,7 +8,9 @@
 //                                         over the device are read again (scoped dump, then sweep)
 //   address gone that is a prefsrc        IPv4 routes with it vanish: read again
 //   link down or without carrier          nexthop objects over it vanish, and the routes with them:
-//                                         modelled at once (#flushNexthops), then read again
+//                                         modelled at once (nexthops.ts), then read again
+//   enslaved to or released by a VRF      the device goes down and up inside the kernel, its IPv4 routes
+//                                         move without a notice: read again
 //   nexthop object deleted or replaced    its path sets are derived again; on deletion routes go
 //   link up, carrier, address added       dead legs come back to life: read again where some were dead
 // Reference: fib_sync_down_dev, fib_sync_up, fib_sync_down_addr, nexthop_flush_dev.
@@ -17,22 +19,22 @@ import { AF_INET, AF_INET6, ipBytes, wordsOf } from '../lib/ip.ts';
 import { type Address, decodeAddress } from '../netlink/address.ts';
 import { decodeLink, type Link } from '../netlink/link.ts';
 import { forEachMessage, type MessageBatch } from '../netlink/message.ts';
+import { decodeMroute } from '../netlink/mroute.ts';
 import { decodeNeighbour, type Neighbour } from '../netlink/neighbour.ts';
-import { decodeNetconf } from '../netlink/netconf.ts';
-import { decodeNexthop, type Nexthop } from '../netlink/nexthop.ts';
+import { decodeNetconf, type Netconf } from '../netlink/netconf.ts';
+import { decodeNexthop } from '../netlink/nexthop.ts';
 import { decodeRoute, RouteMessage } from '../netlink/route.ts';
+import { decodeRule } from '../netlink/rule.ts';
 import * as k from '../netlink/uapi.ts';
 import { Doubts, type DumpKind, type DumpScope } from './doubts.ts';
+import { Mroutes } from './mroutes.ts';
+import { Nexthops } from './nexthops.ts';
+import { MPLS, type RouteFamily } from './objects.ts';
 import { type PathSet, PathSets } from './pathsets.ts';
+import type { CarrierPolicy } from './routelegs.ts';
 import { Routes } from './routes.ts';
-
-/** Per-interface settings, IPv4 and IPv6. */
-export interface Forwarding {
-  forwarding4: boolean;
-  forwarding6: boolean;
-  ignoreLinkdown4: boolean;
-  ignoreLinkdown6: boolean;
-}
+import { Rules } from './rules.ts';
+import { Settings } from './settings.ts';
 
 const addressKey = (a: Address): string => `${a.ifindex} ${a.local}/${a.prefixlen}`;
 const neighbourKey = (n: Neighbour): string => `${n.ifindex} ${n.dst}`;
@@ -43,11 +45,15 @@ export class Namespace {
   readonly links = new Map<number, Link>();
   readonly addresses = new Map<string, Address>();
   readonly neighbours = new Map<string, Neighbour>();
-  readonly nexthops = new Map<number, Nexthop>();
-  readonly netconf = new Map<number, Forwarding>();
+  readonly settings = new Settings();
   readonly pathsets = new PathSets();
   readonly routes4 = new Routes(4, this.pathsets);
   readonly routes6 = new Routes(6, this.pathsets);
+  readonly routesMpls = new Routes(MPLS, this.pathsets);
+  /** Of every family. */
+  readonly routes: readonly Routes[] = [this.routes4, this.routes6, this.routesMpls];
+  readonly rules = new Rules();
+  readonly mroutes = new Mroutes();
 
   /** 'absent': no such namespace; 'syncing': being read; 'in-sync'. */
   state: 'absent' | 'syncing' | 'in-sync' = 'absent';
@@ -63,6 +69,7 @@ export class Namespace {
   readonly dirtyNeighbours = new Set<string>();
   readonly dirtyPathsets = new Set<PathSet>();
   readonly doubts = new Doubts();
+  readonly nexthops = new Nexthops(this.pathsets, this.routes, this.dirtyPathsets, this.doubts);
   /** Called after every batch that changed something. */
   onChange: () => void = () => undefined;
 
@@ -105,11 +112,18 @@ export class Namespace {
         }
         break;
       case 'nexthop':
-        for (const id of [...this.nexthops.keys()]) if (unseen(String(id))) this.#removeNexthop(id);
+        this.nexthops.sweep(epoch);
         break;
       case 'route':
-        if (family !== AF_INET6) this.routes4.sweep(scope, epoch, this.state === 'in-sync');
-        if (family !== AF_INET) this.routes6.sweep(scope, epoch, this.state === 'in-sync');
+        for (const af of family === k.AF_UNSPEC ? [AF_INET, AF_INET6, k.AF_MPLS] : [family]) {
+          this.#routesOf(af)?.sweep(scope, epoch, this.state === 'in-sync');
+        }
+        break;
+      case 'rule':
+        if (this.rules.sweep(family, epoch)) this.#rulesChanged();
+        break;
+      case 'mroute':
+        this.mroutes.sweep(family === k.RTNL_FAMILY_IP6MR ? AF_INET6 : AF_INET, epoch);
         break;
       case 'netconf':
         break; // goes with its link
@@ -117,16 +131,42 @@ export class Namespace {
     this.onChange();
   }
 
+  /** Routes of an address family; undefined for those that are not mirrored. */
+  #routesOf(af: number): Routes | undefined {
+    return af === AF_INET
+      ? this.routes4
+      : af === AF_INET6
+        ? this.routes6
+        : af === k.AF_MPLS
+          ? this.routesMpls
+          : undefined;
+  }
+  routesOf(family: RouteFamily): Routes {
+    return family === 4 ? this.routes4 : family === 6 ? this.routes6 : this.routesMpls;
+  }
+
+  /** Whose routes are withdrawn with their carrier: takes effect on what is read from then on. */
+  set carrierPolicy(policy: CarrierPolicy) {
+    for (const routes of [this.routes4, this.routes6]) routes.legs.carrierPolicy = policy;
+  }
+  get carrierPolicy(): CarrierPolicy {
+    return this.routes4.legs.carrierPolicy;
+  }
+
   /** Forgets everything: the namespace has gone. */
   clear(): void {
     // routes first: what goes with a link looks through all of them
-    this.routes4.removeIf(() => true);
-    this.routes6.removeIf(() => true);
+    for (const routes of this.routes) {
+      routes.removeIf(() => true);
+      routes.sources.clear();
+    }
     for (const i of [...this.links.keys()]) this.#removeLink(i);
     for (const a of [...this.addresses.values()]) this.#removeAddress(a);
     for (const n of [...this.neighbours.values()]) this.#removeNeighbour(n);
-    for (const id of [...this.nexthops.keys()]) this.#removeNexthop(id);
-    this.netconf.clear();
+    this.nexthops.sweep(Number.POSITIVE_INFINITY);
+    this.rules.clear();
+    this.mroutes.clear();
+    this.settings.clear();
     this.#seen.clear();
     this.doubts.clear();
     this.onChange();
@@ -141,8 +181,8 @@ export class Namespace {
         case k.RTM_DELROUTE: {
           const m = this.#message;
           if (!decodeRoute(batch, offset, m)) return false;
-          const routes = m.family === AF_INET ? this.routes4 : m.family === AF_INET6 ? this.routes6 : undefined;
-          if (routes === undefined) return true;
+          const routes = this.#routesOf(m.family);
+          if (routes === undefined) return this.#applyMroute(batch, offset, m.family, type === k.RTM_NEWROUTE);
           if (type === k.RTM_NEWROUTE) routes.add(m, flags, fromDump, this.#epoch, this.#dumpOif);
           else routes.remove(m, this.#epoch);
           return true;
@@ -179,16 +219,23 @@ export class Namespace {
         case k.RTM_DELNEXTHOP: {
           const n = decodeNexthop(batch, offset);
           if (n === undefined) return false;
-          if (type === k.RTM_NEWNEXTHOP) this.#setNexthop(n);
-          else this.#removeNexthop(n.id);
+          if (type === k.RTM_NEWNEXTHOP) this.nexthops.set(n, this.#epoch);
+          else this.nexthops.remove(n.id);
+          return true;
+        }
+        case k.RTM_NEWRULE:
+        case k.RTM_DELRULE: {
+          const r = decodeRule(batch, offset);
+          if (r === undefined) return false;
+          // multicast routing has rules of its own: which entry is used follows from where a packet comes in
+          if (r.family !== AF_INET && r.family !== AF_INET6) return true;
+          if (type === k.RTM_NEWRULE ? this.rules.set(r, this.#epoch) : this.rules.remove(r)) this.#rulesChanged();
           return true;
         }
         case k.RTM_NEWNETCONF: {
           const c = decodeNetconf(batch, offset);
           if (c === undefined) return false;
-          if (c.ifindex !== k.NETCONFA_IFINDEX_DEFAULT) {
-            this.#setNetconf(c.ifindex, c.family, c.forwarding, c.ignoreRoutesWithLinkdown);
-          }
+          if (c.ifindex !== k.NETCONFA_IFINDEX_DEFAULT) this.#setNetconf(c);
           return true;
         }
         default:
@@ -198,6 +245,21 @@ export class Namespace {
     this.onChange();
   }
 
+  #applyMroute(batch: MessageBatch, offset: number, family: number, isNew: boolean): boolean {
+    if (family !== k.RTNL_FAMILY_IPMR && family !== k.RTNL_FAMILY_IP6MR) return true;
+    const m = decodeMroute(batch, offset);
+    if (m === undefined) return false;
+    if (!isNew) this.mroutes.remove(m);
+    else if (this.mroutes.set(m, this.#epoch) && !batch.fromDump) this.doubts.add('mroute', family);
+    return true;
+  }
+
+  /** What every interface is looked up in may be another now. */
+  #rulesChanged(): void {
+    for (const ifindex of this.links.keys()) this.dirtyLinks.add(ifindex);
+    for (const p of this.pathsets.all()) if (p.legs.length > 0) this.dirtyPathsets.add(p);
+  }
+
   #see(kind: DumpKind, key: string): void {
     this.#seen.set(`${kind} ${key}`, this.#epoch);
   }
@@ -205,11 +267,20 @@ export class Namespace {
     this.#seen.delete(`${kind} ${key}`);
   }
 
+  /** Routes over a device may have gone, come or died: nobody tells. */
+  #doubtRoutes(ifindex: number): void {
+    this.doubts.add('route', AF_INET, ifindex);
+    this.doubts.add('route', AF_INET6, ifindex);
+    // MPLS dumps know no device to filter by
+    for (const p of this.pathsets.usingIfindex(ifindex)) if (p.family === MPLS) this.doubts.add('route', k.AF_MPLS);
+  }
+
   /** Legs over a device that were told to be dead may live again: nobody tells. */
   #doubtDead(ifindex: number): void {
     for (const p of this.pathsets.usingIfindex(ifindex)) {
       if (!p.legs.some((l) => l.ifindex === ifindex && (l.flags & k.RTNH_F_DEAD) !== 0)) continue;
-      this.doubts.add('route', p.family === 4 ? AF_INET : AF_INET6, ifindex);
+      if (p.family === MPLS) this.doubts.add('route', k.AF_MPLS);
+      else this.doubts.add('route', p.family === 4 ? AF_INET : AF_INET6, ifindex);
     }
   }
 
@@ -224,42 +295,36 @@ export class Namespace {
     const hasCarrier = (link.flags & k.IFF_LOWER_UP) !== 0;
     if (wasUp === isUp && hadCarrier === hasCarrier && before?.master === link.master && before !== undefined) return;
     this.#reviewLegsOver(link.ifindex);
+    this.mroutes.review();
     if (before === undefined) return;
-    if (before.master !== link.master) {
-      this.doubts.add('route', AF_INET, link.ifindex);
-      this.doubts.add('route', AF_INET6, link.ifindex);
-    }
-    if ((wasUp && !isUp) || (hadCarrier && !hasCarrier)) this.#flushNexthops(link.ifindex);
-    if (wasUp !== isUp) {
-      this.doubts.add('route', AF_INET, link.ifindex);
-      this.doubts.add('route', AF_INET6, link.ifindex);
-    } else if (hasCarrier && !hadCarrier) {
-      this.#doubtDead(link.ifindex);
-    }
+    if (before.master !== link.master) this.#doubtRoutes(link.ifindex);
+    if ((wasUp && !isUp) || (hadCarrier && !hasCarrier)) this.nexthops.flush(link.ifindex);
+    if (wasUp !== isUp) this.#doubtRoutes(link.ifindex);
+    if (hasCarrier && !hadCarrier) this.#doubtDead(link.ifindex);
   }
 
   #removeLink(ifindex: number): void {
     if (!this.links.delete(ifindex)) return;
     this.#unsee('link', String(ifindex));
-    this.netconf.delete(ifindex);
+    this.settings.delete(ifindex);
     this.dirtyLinks.add(ifindex);
     for (const a of [...this.addresses.values()]) if (a.ifindex === ifindex) this.#removeAddress(a);
     for (const n of [...this.neighbours.values()]) if (n.ifindex === ifindex) this.#removeNeighbour(n);
-    this.#flushNexthops(ifindex);
+    this.nexthops.flush(ifindex);
     this.#reviewLegsOver(ifindex);
+    if (this.mroutes.names(ifindex)) {
+      // it has gone from the entries in silence
+      this.mroutes.review();
+      this.doubts.add('mroute', k.AF_UNSPEC);
+    }
     // IPv4 routes go without a notice, legs of multipath routes die: the ifindex is no filter any more
     const over = new Set([...this.pathsets.usingIfindex(ifindex)].map((p) => p.id));
     const dead = new Set([...over].filter((id) => this.pathsets.get(id)?.legs.every((l) => l.ifindex === ifindex)));
     if (dead.size > 0) {
-      const t4 = this.routes4.prefixes;
-      this.routes4.removeIf((e) => dead.has(t4.pathset[e] as number));
-      const t6 = this.routes6.prefixes;
-      this.routes6.removeIf((e) => dead.has(t6.pathset[e] as number));
+      for (const routes of this.routes) routes.removeIf((e) => dead.has(routes.prefixes.pathset[e] as number));
     }
-    if (over.size > dead.size) {
-      this.doubts.add('route', AF_INET);
-      this.doubts.add('route', AF_INET6);
-    }
+    if (over.size > dead.size) for (const af of [AF_INET, AF_INET6]) this.doubts.add('route', af);
+    if ([...over].some((id) => this.pathsets.get(id)?.family === MPLS)) this.doubts.add('route', k.AF_MPLS);
   }
 
   #setAddress(a: Address): void {
@@ -300,59 +365,11 @@ export class Namespace {
     this.dirtyNeighbours.add(key);
   }
 
-  #setNexthop(n: Nexthop): void {
-    this.nexthops.set(n.id, n);
-    this.#see('nexthop', String(n.id));
-    this.#reviewNexthop(n.id);
-  }
-
-  /** A nexthop object is gone, and with it every route that names it; groups lose the member. */
-  #removeNexthop(id: number): void {
-    if (!this.nexthops.delete(id)) return;
-    this.#unsee('nexthop', String(id));
-    const users = new Set([...this.pathsets.usingNexthop(id)].map((p) => p.id));
-    if (users.size > 0) {
-      const t4 = this.routes4.prefixes;
-      this.routes4.removeIf((e) => users.has(t4.pathset[e] as number));
-      const t6 = this.routes6.prefixes;
-      this.routes6.removeIf((e) => users.has(t6.pathset[e] as number));
-    }
-    for (const other of [...this.nexthops.values()]) {
-      if (other.group === undefined || !other.group.some((m) => m.id === id)) continue;
-      const rest = other.group.filter((m) => m.id !== id);
-      if (rest.length === 0) this.#removeNexthop(other.id);
-      else this.#setNexthop({ ...other, group: rest });
-    }
-  }
-
-  /** nexthop_flush_dev: objects over a device that is down or has no carrier go without a notice. */
-  #flushNexthops(ifindex: number): void {
-    let some = false;
-    for (const n of [...this.nexthops.values()]) {
-      if (n.oif !== ifindex || n.blackhole) continue;
-      some = true;
-      this.#removeNexthop(n.id);
-    }
-    if (some) this.doubts.add('nexthop', k.AF_UNSPEC);
-  }
-
-  #setNetconf(ifindex: number, family: number, forwarding?: boolean, ignoreLinkdown?: boolean): void {
-    const c = this.netconf.get(ifindex) ?? {
-      forwarding4: false,
-      forwarding6: false,
-      ignoreLinkdown4: false,
-      ignoreLinkdown6: false,
-    };
-    if (family === AF_INET) {
-      c.forwarding4 = forwarding ?? c.forwarding4;
-      c.ignoreLinkdown4 = ignoreLinkdown ?? c.ignoreLinkdown4;
-    } else if (family === AF_INET6) {
-      c.forwarding6 = forwarding ?? c.forwarding6;
-      c.ignoreLinkdown6 = ignoreLinkdown ?? c.ignoreLinkdown6;
-    }
-    this.netconf.set(ifindex, c);
+  #setNetconf(told: Netconf): void {
+    const { ifindex, ignoreRoutesWithLinkdown } = told;
+    this.settings.set(told);
     this.dirtyLinks.add(ifindex);
-    if (ignoreLinkdown === undefined) return;
+    if (ignoreRoutesWithLinkdown === undefined) return;
     for (const i of ifindex === k.NETCONFA_IFINDEX_ALL ? this.links.keys() : [ifindex]) {
       this.#reviewLegsOver(i);
       this.#doubtDead(i);
@@ -362,21 +379,14 @@ export class Namespace {
   /** Path sets whose usable legs may have changed with a device: derive them again. */
   #reviewLegsOver(ifindex: number): void {
     for (const p of this.pathsets.usingIfindex(ifindex)) this.dirtyPathsets.add(p);
-    for (const n of this.nexthops.values()) if (n.oif === ifindex) this.#reviewNexthop(n.id);
-  }
-
-  #reviewNexthop(id: number): void {
-    for (const p of this.pathsets.usingNexthop(id)) this.dirtyPathsets.add(p);
-    for (const n of this.nexthops.values()) {
-      if (n.group?.some((m) => m.id === id))
-        for (const p of this.pathsets.usingNexthop(n.id)) this.dirtyPathsets.add(p);
-    }
+    this.nexthops.reviewOver(ifindex);
   }
 
   /** Everything over a device must be derived again: a pair with it came or went. */
   reviewDevice(ifindex: number): void {
     this.dirtyLinks.add(ifindex);
     for (const [key, n] of this.neighbours) if (n.ifindex === ifindex) this.dirtyNeighbours.add(key);
+    this.mroutes.review();
     this.#reviewLegsOver(ifindex);
   }
 }

@@ -6,9 +6,13 @@
 
 /** Address family as the data planes count it. */
 export type Family = 4 | 6;
+/** AF_MPLS: routes that are found by label. Their "address" is the label in the upper 20 bits of the first word. */
+export const MPLS = 28;
+/** What a routing table may be of. */
+export type RouteFamily = Family | typeof MPLS;
 
 /** Kinds in the order in which they must exist; deletes go the other way. Routes come after pathset. */
-export const KINDS = ['pair', 'table', 'link', 'neighbour', 'pathset'] as const;
+export const KINDS = ['pair', 'table', 'subif', 'link', 'neighbour', 'pathset', 'mroute'] as const;
 export type Kind = (typeof KINDS)[number];
 
 export type HostType = 'tap' | 'tun';
@@ -27,16 +31,36 @@ export interface Pair {
   readonly type: HostType;
 }
 
+/**
+ * A tagged sub-interface of a pair: a VLAN device that the control plane made on the host. Wherever an
+ * object names a phy, it may name a sub-interface instead.
+ */
+export interface Subif {
+  readonly kind: 'subif';
+  /** Its own name: the parent's, then '.' and each tag, outer first: 'eth0.100', 'eth0.ad5.7'. */
+  readonly phy: string;
+  /** The pair's phy. */
+  readonly parent: string;
+  /** Outer first, one or two: TPID (0x8100, 0x88a8) * 65536 + VLAN id. Matched exactly. */
+  readonly tags: readonly number[];
+  readonly netns: string;
+}
+
 /** What follows the host (up, mtu, mac, forwarding) and what follows the phy (carrier). */
 export interface Link {
   readonly kind: 'link';
   readonly phy: string;
+  /** Phy of the pair that this is a sub-interface of, '' for a pair itself. */
+  readonly parent: string;
+  /** 0 for a sub-interface: it has no device in lcpd's namespace. */
   readonly phyIfindex: number;
   readonly hostIfindex: number;
   readonly netns: string;
   readonly up: boolean;
   /** Layer 3 MTU in bytes. */
   readonly mtu: number;
+  /** MTU of the phy's device: the host's, or what the tags of its sub-interfaces need besides; 0 for those. */
+  readonly phyMtu: number;
   /** 'aa:bb:cc:dd:ee:ff', '' on a TUN. */
   readonly mac: string;
   readonly carrier: boolean;
@@ -49,17 +73,25 @@ export interface Link {
   /** Addresses that the data plane may use as source of ICMP errors, '' when the host has none. */
   readonly source4: string;
   readonly source6: string;
+  /** Further unicast addresses that frames are taken by: of macvlan devices on the host (VRRP). */
+  readonly macs: readonly string[];
+  /** The host belongs to a bridge, bond or the like: every frame is the kernel's, nothing is routed. */
+  readonly l2: boolean;
   /** Kernel tables that a packet from the phy is looked up in, in order (keys of Table). */
   readonly lookup4: readonly string[];
   readonly lookup6: readonly string[];
+  /** The first two of lookup4 are one longest-prefix match: Linux without custom rules. */
+  readonly merged4: boolean;
+  /** The label table where the interface takes MPLS packets, else nothing. */
+  readonly lookupMpls: readonly string[];
 }
 
 /** One kernel routing table of one namespace and family. */
 export interface Table {
   readonly kind: 'table';
   readonly netns: string;
-  readonly family: Family;
-  /** rtnetlink table id: 254 main, 255 local, 253 default. */
+  readonly family: RouteFamily;
+  /** rtnetlink table id: 254 main, 255 local, 253 default; 0 for MPLS, which has one. */
   readonly table: number;
 }
 
@@ -74,12 +106,26 @@ export interface Neighbour {
 
 /** One leg of a path set. */
 export interface Path {
+  /** '' : the leg leaves by a device that is no pair, so its packets are punted. */
   readonly phy: string;
   /** Next hop, '' when the destination itself is the neighbour. */
   readonly via: string;
   /** 1..65535 */
   readonly weight: number;
+  /** Labels that the packet leaves with, outermost first; absent: none. A route of MPLS replaces its label by them. */
+  readonly labels?: readonly number[];
+  /** TTL of pushed labels in the pipe model; absent: TTL is propagated (RFC 3443 uniform model). */
+  readonly ttl?: number;
+  /**
+   * Instead of leaving, the packet is looked up once more, in these tables by its family: a leg into a
+   * VRF. phy and via are ''. Labels are popped before, an IP packet keeps its TTL.
+   */
+  readonly lookup4?: readonly string[];
+  readonly lookup6?: readonly string[];
 }
+
+/** Most labels of one leg. */
+export const MAX_LABELS = 8;
 
 /** Legs that many routes share. Routes refer to it by the handle that the data plane gave it. */
 export interface PathSet {
@@ -89,15 +135,32 @@ export interface PathSet {
   readonly paths: readonly Path[];
 }
 
-export type LcpObject = Pair | Link | Table | Neighbour | PathSet;
+/** A multicast forwarding entry: what comes in by phy from source to group leaves by each of out. */
+export interface Mroute {
+  readonly kind: 'mroute';
+  /** Where the packets must come in. */
+  readonly phy: string;
+  readonly family: Family;
+  /** '' : any source. */
+  readonly source: string;
+  readonly group: string;
+  readonly out: readonly string[];
+  /** Every packet also goes to the host: it has joined the group, or some output is no pair. */
+  readonly host: boolean;
+}
 
-export const tableKey = (netns: string, family: Family, table: number): string => `${netns}/v${family}/${table}`;
+export type LcpObject = Pair | Subif | Link | Table | Neighbour | PathSet | Mroute;
+
+export const tableKey = (netns: string, family: RouteFamily, table: number): string =>
+  `${netns}/${family === MPLS ? 'mpls' : `v${family}`}/${table}`;
+export const mrouteKey = (phy: string, source: string, group: string): string => `${phy} ${source || '*'} ${group}`;
 export const neighbourKey = (phy: string, address: string): string => `${phy} ${address}`;
 
 /** The key of an object within its kind. */
 export function keyOf(o: LcpObject): string {
   switch (o.kind) {
     case 'pair':
+    case 'subif':
     case 'link':
       return o.phy;
     case 'table':
@@ -106,13 +169,18 @@ export function keyOf(o: LcpObject): string {
       return neighbourKey(o.phy, o.address);
     case 'pathset':
       return o.id;
+    case 'mroute':
+      return mrouteKey(o.phy, o.source, o.group);
   }
 }
+
+const lookupText = ({ lookup4, lookup6 }: Path): string =>
+  lookup4 === undefined && lookup6 === undefined ? '' : `|${lookup4?.join(' ')}|${lookup6?.join(' ')}`;
 
 /** Canonical text of a path set's legs, by which equal ones are recognised after a restart. */
 export const pathsText = (paths: readonly Path[]): string =>
   paths
-    .map((p) => `${p.phy}|${p.via}|${p.weight}`)
+    .map((p) => `${p.phy}|${p.via}|${p.weight}|${p.labels?.join('/') ?? ''}|${p.ttl ?? ''}${lookupText(p)}`)
     .sort()
     .join(',');
 

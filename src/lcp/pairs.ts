@@ -26,6 +26,9 @@ export const hostAlias = (phy: string): string => `lcpd ${phy}`;
 export const phyOfAlias = (link: Link): string =>
   link.kind === 'tun' && link.alias?.startsWith('lcpd ') === true ? link.alias.slice(5) : '';
 
+/** What becomes of a route none of whose legs leaves by a pair. */
+export type UnpairedRoutes = 'punt' | 'drop' | 'ignore';
+
 export interface PairOutcome {
   readonly desired: Pair | undefined;
   /** Why there is none, or why it is detached. */
@@ -35,8 +38,10 @@ export interface PairOutcome {
 export class Pairs {
   readonly #specs = new Map<string, PairSpec>();
   readonly #hostOf = new Map<string, number>();
+  readonly #netnsOf = new Map<string, string>();
   readonly #phyOf = new Map<string, string>();
   readonly #reasons = new Map<string, string>();
+  unpairedRoutes: UnpairedRoutes = 'punt';
 
   /** The pairs to be; returns the phys whose specification came, went or changed. */
   configure(specs: readonly PairSpec[]): string[] {
@@ -62,22 +67,34 @@ export class Pairs {
     return this.#reasons.get(phy) ?? '';
   }
 
-  /** Joins a phy with the host that the data plane made for it; 0 parts them. Returns the former host. */
+  /**
+   * Joins a phy with the host that the data plane made for it, or a sub-interface with its VLAN device;
+   * 0 parts them. Returns the former host.
+   */
   join(phy: string, netns: string, hostIfindex: number): number {
     const before = this.#hostOf.get(phy) ?? 0;
-    for (const [key, p] of this.#phyOf) if (p === phy) this.#phyOf.delete(key);
+    if (before !== 0) this.#phyOf.delete(`${this.#netnsOf.get(phy)} ${before}`);
     if (hostIfindex === 0) {
       this.#hostOf.delete(phy);
+      this.#netnsOf.delete(phy);
     } else {
       this.#hostOf.set(phy, hostIfindex);
+      this.#netnsOf.set(phy, netns);
       this.#phyOf.set(`${netns} ${hostIfindex}`, phy);
     }
     return before;
   }
 
-  /** Ifindex of a phy's host, 0 when it has none. */
+  /** Ifindex of a phy's host, or of the VLAN device of a sub-interface; 0 when it has none. */
   host(phy: string): number {
     return this.#hostOf.get(phy) ?? 0;
+  }
+
+  /** The kernel interface of a phy or sub-interface, undefined when it has none. */
+  device(phy: string): { netns: string; ifindex: number } | undefined {
+    const ifindex = this.host(phy);
+    if (ifindex === 0) return undefined;
+    return { netns: this.#netnsOf.get(phy) ?? '', ifindex };
   }
 
   /** The phy behind a host interface, '' when it is no host. */

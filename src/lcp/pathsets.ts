@@ -1,19 +1,22 @@
 // Path sets as the kernel states them, interned: one namespace's routes share some thousand of them.
 //
 // Identity is what the kernel's fib_info compares: nexthop object id, or the legs (device, gateway,
-// weight, on-link and dead flags), the preferred source, and the routes' family, because what a leg
-// without carrier is worth is a setting of that family. `refs` counts kernel entries; a set
-// without any is free to go once no route in the data plane uses its handle. What a set resolves to
-// (usable legs over pairs) is derived in derive.ts and changes without the set changing.
+// weight, on-link and dead flags, labels), the preferred source, and the routes' family and whether they
+// are withdrawn with their carrier, because what a leg without carrier is worth depends on them. `refs`
+// counts kernel entries; a set without any is free to go once no route in the data plane uses its handle.
+// What a set resolves to (usable legs over pairs) is derived in derive.ts and changes without the set.
 
-import type { Family } from './objects.ts';
+import type { RouteFamily } from './objects.ts';
 
 /** RTNH_F_DEAD, RTNH_F_ONLINK: the leg flags that tell one path set from another. */
 const IDENTITY_FLAGS = 1 | 4;
-/** Words before the legs: nexthop object, preferred source, family. */
-export const HEAD_WORDS = 3;
+/** Words before the legs: nexthop object, preferred source, family and NEEDS_CARRIER, number of legs. */
+export const HEAD_WORDS = 4;
+/** In the family's word: the routes are withdrawn when their device loses its carrier. */
+const NEEDS_CARRIER = 0x100;
 /** Words of one leg in the packed form: ifindex, weight, flags | family << 8 | encap << 16, 4 of gateway. */
 export const LEG_WORDS = 7;
+// behind all legs, for each that has labels or a TTL: leg << 16 | ttl << 8 | labels, then the labels
 
 export interface Leg {
   readonly ifindex: number;
@@ -29,6 +32,10 @@ export interface Leg {
   readonly gateway: readonly [number, number, number, number];
   /** The gateway in text, where it came as text (nexthop objects). */
   readonly gatewayText?: string;
+  /** MPLS labels, outermost first; absent: none. */
+  readonly labels?: readonly number[];
+  /** TTL of pushed labels; absent: that of the packet. */
+  readonly ttl?: number;
 }
 
 export class PathSet {
@@ -39,7 +46,9 @@ export class PathSet {
   /** Preferred IPv4 source, raw word, 0 when none: its removal takes the routes along, unannounced. */
   readonly prefsrc: number;
   /** Of the routes that use it. */
-  readonly family: Family;
+  readonly family: RouteFamily;
+  /** Its routes go when their device has no carrier, whatever the kernel's settings. */
+  readonly needsCarrier: boolean;
   readonly words: Uint32Array;
   readonly hash: number;
   /** Kernel entries that use it. */
@@ -55,7 +64,8 @@ export class PathSet {
     this.id = id;
     this.nhId = words[0] as number;
     this.prefsrc = words[1] as number;
-    this.family = words[2] === 6 ? 6 : 4;
+    this.family = ((words[2] as number) & 0xff) as RouteFamily;
+    this.needsCarrier = ((words[2] as number) & NEEDS_CARRIER) !== 0;
     this.legs = legsOf(words);
     this.words = words;
     this.hash = hash;
@@ -67,13 +77,36 @@ export class PathSetKey {
   words = new Uint32Array(HEAD_WORDS + LEG_WORDS * 8);
   length = HEAD_WORDS;
   legCount = 0;
+  readonly #labels: number[] = [];
 
-  begin(nhId: number, prefsrc: number, family: Family): void {
+  begin(nhId: number, prefsrc: number, family: RouteFamily, needsCarrier = false): void {
     this.words[0] = nhId;
     this.words[1] = prefsrc;
-    this.words[2] = family;
+    this.words[2] = family | (needsCarrier ? NEEDS_CARRIER : 0);
     this.length = HEAD_WORDS;
     this.legCount = 0;
+    this.#labels.length = 0;
+  }
+
+  /** Labels and TTL (0: the packet's) of the leg that was added last. */
+  labels(ttl: number, stack: ArrayLike<number>, from: number, count: number): void {
+    this.#labels.push(((this.legCount - 1) << 16) | (ttl << 8) | count);
+    for (let i = 0; i < count; i++) this.#labels.push(stack[from + i] as number);
+  }
+
+  /** Puts the labels behind the legs. */
+  finish(): void {
+    this.words[3] = this.legCount;
+    this.#room(this.#labels.length);
+    for (const word of this.#labels) this.words[this.length++] = word;
+    this.#labels.length = 0;
+  }
+
+  #room(words: number): void {
+    if (this.length + words <= this.words.length) return;
+    const bigger = new Uint32Array(2 * (this.length + words));
+    bigger.set(this.words);
+    this.words = bigger;
   }
 
   leg(
@@ -87,11 +120,7 @@ export class PathSetKey {
     g2: number,
     g3: number,
   ): void {
-    if (this.length + LEG_WORDS > this.words.length) {
-      const bigger = new Uint32Array(this.words.length * 2);
-      bigger.set(this.words);
-      this.words = bigger;
-    }
+    this.#room(LEG_WORDS);
     const w = this.words;
     let i = this.length;
     w[i++] = ifindex;
@@ -108,7 +137,8 @@ export class PathSetKey {
 
 const legsOf = (words: Uint32Array): Leg[] => {
   const legs: Leg[] = [];
-  for (let i = HEAD_WORDS; i < words.length; i += LEG_WORDS) {
+  const end = HEAD_WORDS + (words[3] as number) * LEG_WORDS;
+  for (let i = HEAD_WORDS; i < end; i += LEG_WORDS) {
     const packed = words[i + 2] as number;
     legs.push({
       ifindex: words[i] as number,
@@ -118,6 +148,14 @@ const legsOf = (words: Uint32Array): Leg[] => {
       encapType: packed >>> 16,
       gateway: [words[i + 3] as number, words[i + 4] as number, words[i + 5] as number, words[i + 6] as number],
     });
+  }
+  for (let i = end; i < words.length; ) {
+    const head = words[i++] as number;
+    const count = head & 0xff;
+    const ttl = (head >> 8) & 0xff;
+    const leg = legs[head >>> 16] as Leg;
+    legs[head >>> 16] = { ...leg, labels: [...words.subarray(i, i + count)], ...(ttl === 0 ? {} : { ttl }) };
+    i += count;
   }
   return legs;
 };
@@ -142,6 +180,7 @@ export class PathSets {
 
   /** The set for a key, made when absent. The caller counts its use with retain. */
   intern(key: PathSetKey): PathSet {
+    key.finish();
     // a leg alone takes everything, and the kernel tells its weight or not as it came to be alone
     if (key.legCount === 1) key.words[HEAD_WORDS + 1] = 1;
     const last = this.#last;

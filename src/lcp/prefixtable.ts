@@ -11,7 +11,7 @@
 // for records and entries. Address words are raw loads of network-order bytes.
 // About 50 bytes a route for IPv4, 66 for IPv6, before growth slack.
 
-import type { Family } from './objects.ts';
+import type { RouteFamily } from './objects.ts';
 
 /** Value of `actual` where the data plane holds something for the prefix, but perhaps not what its target says now. */
 export const ACTUAL_UNKNOWN = 0xffffffff;
@@ -34,7 +34,7 @@ export const packInfo = (type: number, protocol: number, scope: number, tos: num
   (type | (protocol << 8) | (scope << 16) | (tos << 24)) >>> 0;
 
 export class PrefixTable {
-  readonly family: Family;
+  readonly family: RouteFamily;
   /** 32-bit words of one address: 1 or 4. */
   readonly words: 1 | 4;
 
@@ -68,9 +68,9 @@ export class PrefixTable {
   #queueCount = 0;
   #failed = 0;
 
-  constructor(family: Family, capacity = 1024) {
+  constructor(family: RouteFamily, capacity = 1024) {
     this.family = family;
-    this.words = family === 4 ? 1 : 4;
+    this.words = family === 6 ? 4 : 1;
     const n = Math.max(16, capacity);
     this.addr = new Uint32Array(n * this.words);
     this.table = new Uint32Array(n);

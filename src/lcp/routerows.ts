@@ -3,8 +3,10 @@
 import { AF_INET, AF_INET6, formatWords, parsePrefix } from '../lib/ip.ts';
 import * as k from '../netlink/uapi.ts';
 import type { Core } from './core.ts';
-import { legsOf, specialOf, viaOf } from './derive.ts';
+import { isKernels, legsOf, pathOf, specialOf, viaOf } from './derive.ts';
 import type { Namespace } from './namespace.ts';
+import { MPLS } from './objects.ts';
+import type { Pairs } from './pairs.ts';
 import type { PathSet } from './pathsets.ts';
 import type { PrefixTable } from './prefixtable.ts';
 import { protocolOf, type Routes, routeTosOf, routeTypeOf } from './routes.ts';
@@ -46,8 +48,15 @@ const PROTOCOLS: Readonly<Record<number, string>> = {
   192: 'eigrp',
 };
 
-/** Prefix of a record in canonical text. */
+/** The label in the upper 20 bits of a word loaded from network-order bytes. */
+const labelOf = (word: number): number =>
+  (((word & 0xff) << 12) | ((word & 0xff00) >>> 4) | ((word >>> 20) & 0xf)) >>> 0;
+
+const FAMILY_NAMES = { 4: 'inet', 6: 'inet6', [MPLS]: 'mpls' } as const;
+
+/** Prefix of a record in canonical text, a label in decimal. */
 export const prefixText = (t: PrefixTable, record: number): string => {
+  if (t.family === MPLS) return String(labelOf(t.addr[record] as number));
   const a = record * t.words;
   const address =
     t.words === 1
@@ -57,7 +66,7 @@ export const prefixText = (t: PrefixTable, record: number): string => {
 };
 
 /** Legs of a path set as the kernel would print them. */
-export const pathRows = (ns: Namespace, p: PathSet | undefined): PathRow[] => {
+export const pathRows = (ns: Namespace, pairs: Pairs, p: PathSet | undefined): PathRow[] => {
   if (p === undefined) return [];
   const legs = legsOf(ns, p);
   if (legs === 'blackhole') return [];
@@ -73,6 +82,8 @@ export const pathRows = (ns: Namespace, p: PathSet | undefined): PathRow[] => {
       dev: devName(ns, leg.ifindex),
       weight: leg.weight,
       ...(flags.length === 0 ? {} : { flags }),
+      ...(leg.labels === undefined || leg.labels.length === 0 ? {} : { labels: [...leg.labels] }),
+      ...(isKernels(pathOf(ns, pairs, leg, p.family)) ? { punted: true } : {}),
     };
   });
 };
@@ -109,9 +120,9 @@ export function* routeRows(core: Core, filter: RouteFilter): Iterable<RouteRow> 
   let left = filter.limit ?? Number.POSITIVE_INFINITY;
   for (const ns of core.reconciler.namespaces.values()) {
     if (filter.netns !== undefined && filter.netns !== ns.name) continue;
-    for (const routes of [ns.routes4, ns.routes6]) {
-      if (filter.family !== undefined && (filter.family === 'inet') !== (routes.family === 4)) continue;
-      if (inside !== undefined && (inside.family === AF_INET) !== (routes.family === 4)) continue;
+    for (const routes of ns.routes) {
+      if (filter.family !== undefined && filter.family !== FAMILY_NAMES[routes.family]) continue;
+      if (inside !== undefined && (inside.family === AF_INET ? 4 : 6) !== routes.family) continue;
       const t = routes.prefixes;
       for (let record = 1; record < t.recordEnd; record++) {
         if (!t.isLive(record)) continue;
@@ -133,7 +144,7 @@ export function* routeRows(core: Core, filter: RouteFilter): Iterable<RouteRow> 
             type: TYPES[routeTypeOf(info)] ?? String(routeTypeOf(info)),
             protocol: PROTOCOLS[protocol] ?? String(protocol),
             metric: t.priority[e] as number,
-            paths: specialOf(info) === 0 || (p?.legs.length ?? 0) > 0 ? pathRows(ns, p) : [],
+            paths: specialOf(info) === 0 || (p?.legs.length ?? 0) > 0 ? pathRows(ns, core.reconciler.pairs, p) : [],
             installed,
             best: e === best,
             ...(installed ? {} : { reason: whyNot(core, ns, routes, record, e, best) }),

@@ -1,6 +1,7 @@
 // Routes of one namespace and family as the kernel has them: what each notice and dump message does.
 //
-// Keys are the kernel's: IPv4 (table, dst, tos, priority), IPv6 (table, dst, priority); a prefix's
+// Keys are the kernel's: IPv4 (table, dst, tos, priority), IPv6 (table, dst, priority), MPLS the label
+// alone, whose one route is always replaced. A prefix's
 // entries are kept in the kernel's order of preference, so the first usable one is the one it uses.
 //   IPv4  REPLACE overwrites the first entry of the key; APPEND goes behind equal keys (shadow);
 //         plain CREATE goes before them. A route has one fib_info, so one notice is the whole route.
@@ -9,12 +10,13 @@
 // What the kernel removes in silence is found by sweeping after a (scoped) dump: see namespace.ts.
 // Reference: net/ipv4/fib_trie.c fib_table_insert, net/ipv6/ip6_fib.c fib6_add_rt2node.
 
-import { AF_INET6 } from '../lib/ip.ts';
 import type { RouteMessage } from '../netlink/route.ts';
 import { NLM_F_APPEND, NLM_F_REPLACE, RTM_F_CLONED, RTN_THROW, RTN_UNSPEC, RTPROT_RA } from '../netlink/uapi.ts';
-import type { Family } from './objects.ts';
+import { MPLS, type RouteFamily } from './objects.ts';
 import { HEAD_WORDS, LEG_WORDS, type PathSet, PathSetKey, type PathSets } from './pathsets.ts';
 import { ACTUAL_UNKNOWN, PrefixTable, packInfo } from './prefixtable.ts';
+import { RouteLegs } from './routelegs.ts';
+import { SourceRoutes } from './sourceroutes.ts';
 
 /** What a sweep after a dump covers; absent members cover all. */
 export interface RouteScope {
@@ -28,7 +30,8 @@ export const protocolOf = (info: number): number => (info >>> 8) & 0xff;
 export { tosOf as routeTosOf, typeOf as routeTypeOf };
 
 export class Routes {
-  readonly family: Family;
+  readonly family: RouteFamily;
+  readonly legs: RouteLegs;
   readonly prefixes: PrefixTable;
   readonly #sets: PathSets;
   readonly #key = new PathSetKey();
@@ -36,12 +39,17 @@ export class Routes {
   /** Tables that got their first or lost their last entry since the last look. */
   readonly dirtyTables = new Set<number>();
   /** Messages that no data plane can honour yet, by what they have. */
-  readonly ignored = { cloned: 0, sourceSpecific: 0, type: 0 };
+  readonly ignored = { cloned: 0, type: 0 };
+  /** Routes for packets from a prefix only, which no data plane here can have. */
+  readonly sources = new SourceRoutes();
+  /** Entries with a tos, which are never the answer for a packet without. */
+  tosEntries = 0;
 
-  constructor(family: Family, sets: PathSets) {
+  constructor(family: RouteFamily, sets: PathSets) {
     this.family = family;
     this.prefixes = new PrefixTable(family);
     this.#sets = sets;
+    this.legs = new RouteLegs(family, sets);
   }
 
   /** Kernel entries in a table. */
@@ -53,37 +61,11 @@ export class Routes {
   }
 
   #intern(m: RouteMessage): PathSet {
-    const key = this.#key;
-    key.begin(m.nhId, this.family === 4 && m.hasPrefsrc ? m.p0 : 0, this.family);
-    // the object decides, not the legs that the kernel adds for readers that do not know it
-    if (m.nhId !== 0) return this.#sets.intern(key);
-    if (this.family === 4 || m.legs < 2) for (let i = 0; i < m.legs; i++) this.#addLeg(m, i);
-    else for (const i of this.#order(m)) this.#addLeg(m, i);
-    return this.#sets.intern(key);
+    return this.legs.intern(m);
   }
 
-  /** IPv6 tells siblings beginning with the one that changed, so their order means nothing: one is chosen. */
-  #order(m: RouteMessage): number[] {
-    const word = (i: number, j: number): number => (j === 0 ? m.legOif[i] : m.legGateway[4 * i + j - 1]) as number;
-    return Array.from({ length: m.legs }, (_, i) => i).sort((a, b) => {
-      for (let j = 0; j < 5; j++) if (word(a, j) !== word(b, j)) return word(a, j) - word(b, j);
-      return 0;
-    });
-  }
-
-  #addLeg(m: RouteMessage, i: number): void {
-    const g = 4 * i;
-    this.#key.leg(
-      m.legOif[i] as number,
-      m.legWeight[i] as number,
-      m.legFlags[i] as number,
-      m.legGatewayFamily[i] as number,
-      m.legEncapType[i] as number,
-      m.legGateway[g] as number,
-      m.legGateway[g + 1] as number,
-      m.legGateway[g + 2] as number,
-      m.legGateway[g + 3] as number,
-    );
+  #table(m: RouteMessage): number {
+    return this.family === MPLS ? 0 : m.table;
   }
 
   /**
@@ -92,11 +74,15 @@ export class Routes {
    */
   add(m: RouteMessage, nlFlags: number, fromDump: boolean, epoch: number, oif?: number): void {
     if (!this.#honoured(m)) return;
+    if (m.srcLen !== 0) {
+      this.sources.set(m, epoch);
+      return;
+    }
     const t = this.prefixes;
-    const record = t.findOrAdd(m.table, m.dstLen, m.d0, m.d1, m.d2, m.d3);
+    const record = t.findOrAdd(this.#table(m), m.dstLen, m.d0, m.d1, m.d2, m.d3);
     const set = this.#intern(m);
     const info = packInfo(m.type, m.protocol, m.scope, m.tos);
-    const replace = (nlFlags & NLM_F_REPLACE) !== 0;
+    const replace = (nlFlags & NLM_F_REPLACE) !== 0 || this.family === MPLS;
     const whole = fromDump && oif === undefined;
     // find the span of equal keys and, in it, this route or the one whose place it takes
     let before = 0; // last entry in front of the span
@@ -167,7 +153,7 @@ export class Routes {
     const behind = fromDump || this.family === 6 || (nlFlags & NLM_F_APPEND) !== 0;
     const at = whole ? shown : behind ? last : 0;
     t.link(record, at !== 0 ? at : before, t.newEntry(m.priority, info, set.id, epoch));
-    this.#count(m.table, 1);
+    this.#count(this.#table(m), 1, info);
   }
 
   /** Whether entry e differs from the message at most in flags: a leg died or came back without a word. */
@@ -202,7 +188,7 @@ export class Routes {
 
   /** Whether a new route of the same key takes the place of entry e. */
   #replaces(e: number, m: RouteMessage, replace: boolean): boolean {
-    if (this.family === 4) return replace;
+    if (this.family !== 6) return replace;
     const mine = m.legs > 0 && m.nhId === 0 && m.legGatewayFamily[0] !== 0 && m.protocol !== RTPROT_RA;
     return this.#multipathAble(e) === mine && (mine || replace);
   }
@@ -221,7 +207,6 @@ export class Routes {
 
   #honoured(m: RouteMessage): boolean {
     if ((m.flags & RTM_F_CLONED) !== 0) this.ignored.cloned++;
-    else if (m.srcLen !== 0) this.ignored.sourceSpecific++;
     else if (m.type === RTN_UNSPEC || m.type > RTN_THROW) this.ignored.type++;
     else return true;
     return false;
@@ -230,8 +215,12 @@ export class Routes {
   /** Takes RTM_DELROUTE. */
   remove(m: RouteMessage, epoch: number): void {
     if (!this.#honoured(m)) return;
+    if (m.srcLen !== 0) {
+      this.sources.remove(m);
+      return;
+    }
     const t = this.prefixes;
-    const record = t.find(m.table, m.dstLen, m.d0, m.d1, m.d2, m.d3);
+    const record = t.find(this.#table(m), m.dstLen, m.d0, m.d1, m.d2, m.d3);
     if (record === 0) return;
     const set = this.#intern(m);
     const info = packInfo(m.type, m.protocol, m.scope, m.tos);
@@ -255,6 +244,7 @@ export class Routes {
     const t = this.prefixes;
     const set = this.#sets.get(t.pathset[e] as number);
     if (set === undefined || typeOf(t.info[e] as number) !== m.type || set.nhId !== m.nhId) return false;
+    if (this.family === MPLS) return true;
     // an IPv4 route is told whole, but its dead flags may have changed without a word
     if (this.family === 4) return set.legs.length === m.legs && set.legs.every((leg, i) => this.#isLeg(leg, m, i));
     return m.nhId !== 0 || m.legs === 0 || set.legs.some((leg) => this.#isLeg(leg, m, 0));
@@ -271,12 +261,13 @@ export class Routes {
     const set = this.#sets.get(t.pathset[entry] as number);
     if (set === undefined || set.nhId !== 0) return false;
     const key = this.#key;
-    key.begin(0, 0, this.family);
+    key.begin(0, 0, this.family, set.needsCarrier);
     set.legs.forEach((leg, index) => {
       for (let i = 0; i < m.legs; i++) if (this.#isLeg(leg, m, i)) return;
       const w = set.words.subarray(HEAD_WORDS + index * LEG_WORDS);
       const [g0, g1, g2, g3] = leg.gateway;
       key.leg(w[0] as number, w[1] as number, leg.flags, leg.gatewayFamily, leg.encapType, g0, g1, g2, g3);
+      if (leg.labels !== undefined) key.labels(leg.ttl ?? 0, leg.labels, 0, leg.labels.length);
     });
     if (key.legCount === 0) return false;
     const rest = this.#sets.intern(key);
@@ -291,11 +282,13 @@ export class Routes {
     const t = this.prefixes;
     const entry = (previous === 0 ? t.head[record] : t.next[previous]) as number;
     this.#sets.release(t.pathset[entry] as number);
+    const info = t.info[entry] as number;
     t.unlink(record, previous);
-    this.#count(t.table[record] as number, -1);
+    this.#count(t.table[record] as number, -1, info);
   }
 
-  #count(table: number, by: 1 | -1): void {
+  #count(table: number, by: 1 | -1, info: number): void {
+    if (this.family === 4 && tosOf(info) !== 0) this.tosEntries += by;
     const n = (this.#perTable.get(table) ?? 0) + by;
     if (n === 0) this.#perTable.delete(table);
     else this.#perTable.set(table, n);
@@ -331,7 +324,7 @@ export class Routes {
    * at the first and goes on behind the last, past what was added between them (fib6_dump_node).
    */
   isHidden(entry: number, record: number): boolean {
-    if (this.family === 4 || this.#multipathAble(entry)) return false;
+    if (this.family !== 6 || this.#multipathAble(entry)) return false;
     const t = this.prefixes;
     for (let e = t.head[record] as number; e !== 0; e = t.next[e] as number) {
       if (t.priority[e] !== t.priority[entry] || !this.#multipathAble(e)) continue;
@@ -346,6 +339,7 @@ export class Routes {
    */
   sweep(scope: RouteScope, epoch: number, heardAll = false): number {
     const t = this.prefixes;
+    if (scope.oif === undefined) this.sources.sweep(scope.table, epoch);
     return this.removeIf((entry, record) => {
       if ((t.seen[entry] as number) >= epoch || (heardAll && this.isHidden(entry, record))) return false;
       if (scope.table !== undefined && t.table[record] !== scope.table) return false;
@@ -366,6 +360,3 @@ export class Routes {
     });
   }
 }
-
-/** AF_INET or AF_INET6 to the mirror's family. */
-export const familyFrom = (af: number): Family => (af === AF_INET6 ? 6 : 4);

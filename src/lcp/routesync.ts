@@ -9,7 +9,7 @@ import { newRouteBatch, ROUTE_WORDS } from './dataplane.ts';
 import type { DeltaTable } from './delta.ts';
 import { derivePathSet, deriveRoute, RESOLVED_PATHS, specialOf } from './derive.ts';
 import type { Namespace } from './namespace.ts';
-import { FIRST_HANDLE, type PathSet as PathSetObject, pathsText, tableKey } from './objects.ts';
+import { FIRST_HANDLE, MPLS, type PathSet as PathSetObject, pathsText, type RouteFamily, tableKey } from './objects.ts';
 import type { Pairs } from './pairs.ts';
 import type { PathSet } from './pathsets.ts';
 import type { Routes } from './routes.ts';
@@ -28,7 +28,7 @@ export class RouteSync {
   readonly #dataplane: DataPlane;
   readonly #delta: DeltaTable;
   readonly #pairs: Pairs;
-  readonly #batches: { readonly 4: RouteBatch; readonly 6: RouteBatch };
+  readonly #batches: Readonly<Record<RouteFamily, RouteBatch>>;
   readonly #records = new Uint32Array(BATCH);
   /** Path sets found in the data plane at connect, by handle, until claimed. */
   #held = new Map<number, string>();
@@ -40,7 +40,7 @@ export class RouteSync {
     this.#dataplane = dataplane;
     this.#delta = delta;
     this.#pairs = pairs;
-    this.#batches = { 4: newRouteBatch(4, BATCH), 6: newRouteBatch(6, BATCH) };
+    this.#batches = { 4: newRouteBatch(4, BATCH), 6: newRouteBatch(6, BATCH), [MPLS]: newRouteBatch(MPLS, BATCH) };
   }
 
   /** PathSet.resolved, derived when not known. */
@@ -82,7 +82,7 @@ export class RouteSync {
     }
     for (const ns of namespaces) {
       for (const p of ns.pathsets.all()) p.handle = 0;
-      for (const routes of [ns.routes4, ns.routes6]) {
+      for (const routes of ns.routes) {
         const t = routes.prefixes;
         t.forEach((record) => {
           t.actual[record] = 0;
@@ -104,7 +104,7 @@ export class RouteSync {
         const at = i * ROUTE_WORDS;
         const plen = (w[at + 2] as number) & 0xff;
         const record =
-          routes.family === 4
+          t.words === 1
             ? t.findOrAdd(table, plen, w[at + 3] as number)
             : t.findOrAdd(table, plen, w[at + 3] as number, w[at + 4], w[at + 5], w[at + 6]);
         t.actual[record] = w[at + 1] as number;
@@ -119,7 +119,7 @@ export class RouteSync {
    * restart with nothing changed sends nothing.
    */
   claim(ns: Namespace): void {
-    for (const routes of [ns.routes4, ns.routes6]) {
+    for (const routes of ns.routes) {
       const t = routes.prefixes;
       t.forEach((record) => {
         const handle = t.actual[record] as number;
@@ -155,6 +155,8 @@ export class RouteSync {
       if (p.refs === 0) {
         p.resolved = -1; // it may come into use again, and is looked at then
         p.stale = true;
+        // not stated again over a port that may have gone: it only waits for its last route to go
+        this.#delta.want('pathset', `${ns.name}#${p.id}`, undefined);
         continue;
       }
       const { target } = derivePathSet(ns, this.#pairs, p);
@@ -169,8 +171,7 @@ export class RouteSync {
     }
     ns.dirtyPathsets.clear();
     if (moved.size === 0) return;
-    ns.routes4.markUsersDirty(moved);
-    ns.routes6.markUsersDirty(moved);
+    for (const routes of ns.routes) routes.markUsersDirty(moved);
   }
 
   /** Takes the answer to a path set operation into the set. */
@@ -191,8 +192,7 @@ export class RouteSync {
     const changed = this.#changed.get(ns);
     if (changed === undefined) return;
     this.#changed.delete(ns);
-    ns.routes4.markUsersDirty(changed, true);
-    ns.routes6.markUsersDirty(changed, true);
+    for (const routes of ns.routes) routes.markUsersDirty(changed, true);
   }
 
   /** Gives missing path sets to the data plane. */
@@ -316,7 +316,7 @@ export class RouteSync {
 
   /** Takes back path sets that no route can use any more. */
   collect(ns: Namespace): void {
-    if (ns.routes4.prefixes.dirtyCount > 0 || ns.routes6.prefixes.dirtyCount > 0) return;
+    if (ns.routes.some((r) => r.prefixes.dirtyCount > 0)) return;
     for (const p of [...ns.pathsets.unused()]) {
       const id = `${ns.name}#${p.id}`;
       // also where it was refused: nobody asks for it any more
@@ -328,7 +328,7 @@ export class RouteSync {
 
   /** Puts refused prefixes back into the queue. */
   retry(ns: Namespace): void {
-    for (const { prefixes: t } of [ns.routes4, ns.routes6]) {
+    for (const { prefixes: t } of ns.routes) {
       if (t.failedCount === 0) continue;
       t.forEach((record) => {
         if (t.isFailed(record)) t.markDirty(record);

@@ -135,7 +135,7 @@ export const neighbourRows = ({ reconciler: r }: Core): NeighbourRow[] =>
 
 export const nexthopRows = ({ reconciler: r }: Core): NexthopRow[] =>
   [...r.namespaces.values()].flatMap((ns) =>
-    [...ns.nexthops.values()].map((n) => ({
+    [...ns.nexthops.byId.values()].map((n) => ({
       netns: ns.name,
       id: n.id,
       family: n.family === AF_INET ? 'inet' : n.family === k.AF_UNSPEC ? 'unspec' : 'inet6',
@@ -146,13 +146,13 @@ export const nexthopRows = ({ reconciler: r }: Core): NexthopRow[] =>
     })),
   );
 
-const hostName = ({ reconciler: r }: Core, phy: string): string => {
-  const row = r.delta.row('pair', phy);
-  const netns = r.pairs.spec(phy)?.netns ?? '';
-  return r.namespaces.get(netns)?.links.get(row?.handle ?? 0)?.name ?? r.pairs.spec(phy)?.host ?? '';
+/** Name of the kernel interface that stands for a phy or sub-interface. */
+export const hostName = ({ reconciler: r }: Core, phy: string): string => {
+  const subif = r.delta.row('subif', phy)?.actual;
+  const netns = subif?.kind === 'subif' ? subif.netns : (r.pairs.spec(phy)?.netns ?? '');
+  const ifindex = r.pairs.host(phy) || (r.delta.row('pair', phy)?.handle ?? 0);
+  return r.namespaces.get(netns)?.links.get(ifindex)?.name ?? r.pairs.spec(phy)?.host ?? '';
 };
-
-export { hostName };
 
 export const adjacencyRows = (core: Core): AdjacencyRow[] =>
   core.dataplane.adjacencies().map((a) => ({

@@ -5,6 +5,26 @@
 // name, and '' is lcpd's own namespace. Absent optional members mean "not known" or "does not apply".
 // A View throws LcpError for what the operator may read; anything else is a programming error.
 
+import type {
+  AddressRow,
+  AdjacencyRow,
+  CounterRow,
+  InterfaceRow,
+  LinkRow,
+  MrouteRow,
+  NeighbourRow,
+  NexthopRow,
+  PairRow,
+  PuntRow,
+  RouteFilter,
+  RouteRow,
+  RuleRow,
+  SubifRow,
+  UnsupportedRow,
+} from './rows.ts';
+
+export type * from './rows.ts';
+
 export type HealthState = 'ok' | 'degraded' | 'starting';
 
 export interface HealthRow {
@@ -37,6 +57,10 @@ export interface NamespaceStatusRow {
   state: 'in-sync' | 'syncing' | 'absent';
   routes4: number;
   routes6: number;
+  routesMpls: number;
+  mroutes: number;
+  /** Kernel state that the data plane cannot follow: lcpctl diff lists it. */
+  unsupported: number;
   neighbours: number;
   links: number;
   /** Netlink messages received since start. */
@@ -67,151 +91,16 @@ export interface StatusRow {
   rounds: RoundsRow;
 }
 
-export interface PairRow {
-  phy: string;
-  host: string;
-  netns: string;
-  type: 'tap' | 'tun';
-  state: 'up' | 'down' | 'pending' | 'failed';
-  /** Why it is pending or failed. */
-  reason?: string;
-  phyIfindex?: number;
-  hostIfindex?: number;
-  /** Data plane port number. */
-  port?: number;
-  mac?: string;
-  mtu?: number;
-  carrier?: boolean;
-}
-
-export interface LinkRow {
-  netns: string;
-  ifindex: number;
-  name: string;
-  /** IFLA_INFO_KIND (tun, veth, vlan, …); absent for plain devices. */
-  kind?: string;
-  mac?: string;
-  mtu: number;
-  /** Flag names as `ip link` prints them: UP, LOWER_UP, BROADCAST, … */
-  flags: string[];
-  operstate: string;
-  /** Name of the master (bridge, VRF, bond). */
-  master?: string;
-  /** Name of the lower device (vlan, macvlan, …). */
-  link?: string;
-}
-
-export interface AddressRow {
-  netns: string;
-  dev: string;
-  /** With prefix length: 192.0.2.1/24. */
-  address: string;
-  peer?: string;
-  scope: string;
-  flags: string[];
-}
-
-export interface NeighbourRow {
-  netns: string;
-  dev: string;
-  address: string;
-  mac?: string;
-  /** NUD state names in lower case, as `ip neigh`: reachable, stale, permanent, failed, … */
-  state: string;
-  installed: boolean;
-}
-
-export interface NexthopRow {
-  netns: string;
-  id: number;
-  family: 'inet' | 'inet6' | 'unspec';
-  via?: string;
-  dev?: string;
-  blackhole?: boolean;
-  /** Members when this is a group. */
-  group?: { id: number; weight: number }[];
-}
-
-export interface PathRow {
-  via?: string;
-  dev: string;
-  weight: number;
-  /** onlink, dead, linkdown, … */
-  flags?: string[];
-}
-
-export interface RouteFilter {
-  netns?: string;
-  table?: number;
-  family?: 'inet' | 'inet6';
-  /** Rows equal to or inside this prefix. */
-  prefix?: string;
-  /** At most so many rows. */
-  limit?: number;
-}
-
-export interface RouteRow {
-  netns: string;
-  table: number;
-  prefix: string;
-  /** unicast, local, broadcast, multicast, blackhole, unreachable, prohibit, throw, … */
-  type: string;
-  /** Routing protocol name or number: kernel, bgp, ospf, static, … */
-  protocol: string;
-  metric: number;
-  paths: PathRow[];
-  /** The data plane has it. */
-  installed: boolean;
-  /** It is the one that the kernel uses for its prefix. */
-  best: boolean;
-  /** Why it is not installed. */
-  reason?: string;
-}
-
-export interface AdjacencyRow {
-  id: number;
-  port: number;
-  phy: string;
-  host: string;
-  family: 'inet' | 'inet6' | 'any';
-  /** Next hop address; absent for the glean and multicast adjacencies. */
-  nexthop?: string;
-  state: string;
-  /** Link-layer header in hex. */
-  rewrite?: string;
-  packets: number;
-  bytes: number;
-}
-
-export interface InterfaceRow {
-  phy: string;
-  host: string;
-  netns: string;
-  rxPackets: number;
-  rxBytes: number;
-  txPackets: number;
-  txBytes: number;
-  /** Packets given to the host interface. */
-  punts: number;
-  drops: number;
-}
-
-export interface CounterRow {
-  phy: string;
-  name: string;
-  value: number;
-}
-
-export interface PuntRow {
-  phy: string;
-  reason: string;
-  packets: number;
-}
-
 export interface LookupRequest {
   addresses: string[];
   table?: number;
   netns?: string;
+  /** As a packet that comes in by an interface of this VRF. */
+  vrf?: string;
+  /** As a packet that comes in by this interface of the namespace. */
+  iif?: string;
+  /** `addresses` are MPLS labels in decimal. */
+  mpls?: boolean;
 }
 
 export type LookupType =
@@ -226,6 +115,18 @@ export type LookupType =
   | 'punt'
   | 'none';
 
+export interface LookupPath {
+  via?: string;
+  dev: string;
+  weight: number;
+  /** The adjacency has a rewrite, packets leave at once. */
+  complete: boolean;
+  /** MPLS labels that are pushed, outermost first. */
+  labels?: number[];
+  /** The share of this leg goes to the kernel: the device is no pair. */
+  punted?: boolean;
+}
+
 export interface LookupFound {
   address: string;
   netns: string;
@@ -234,8 +135,7 @@ export interface LookupFound {
   prefix?: string;
   /** 'none' = no route in the data plane. */
   type: LookupType;
-  /** `complete`: the adjacency has a rewrite, packets leave at once. */
-  paths: { via?: string; dev: string; weight: number; complete: boolean }[];
+  paths: LookupPath[];
 }
 
 /** A single address that cannot be looked up (not an address, unknown table) does not spoil the others. */
@@ -340,6 +240,10 @@ export interface View {
   addresses(): MaybePromise<AddressRow[]>;
   neighbours(): MaybePromise<NeighbourRow[]>;
   nexthops(): MaybePromise<NexthopRow[]>;
+  rules(): MaybePromise<RuleRow[]>;
+  subifs(): MaybePromise<SubifRow[]>;
+  mroutes(): MaybePromise<MrouteRow[]>;
+  unsupported(): MaybePromise<UnsupportedRow[]>;
   routes(filter: RouteFilter): Iterable<RouteRow> | AsyncIterable<RouteRow>;
   adjacencies(): MaybePromise<AdjacencyRow[]>;
   interfaces(): MaybePromise<InterfaceRow[]>;

@@ -121,6 +121,11 @@ export const errorTable = {
     hint: '`lcpctl status` lists the namespaces; a namespace is watched when a pair is in it',
     retry: 'never',
   },
+  NO_SUCH_LINK: {
+    title: 'no such interface in the network namespace',
+    hint: '`lcpctl show links` lists them',
+    retry: 'never',
+  },
   NOT_SUPPORTED: {
     title: 'the data plane cannot do this',
     hint: 'use another driver or leave the feature out',

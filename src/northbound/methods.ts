@@ -32,7 +32,7 @@ const timeoutMs = z.int().min(0).max(DAY_MS);
 const routeFilter = z.strictObject({
   netns: netns.optional(),
   table: table.optional(),
-  family: z.enum(['inet', 'inet6']).optional(),
+  family: z.enum(['inet', 'inet6', 'mpls']).optional(),
   prefix: z
     .string()
     .max(64)
@@ -46,6 +46,9 @@ const lookupRequest = z.strictObject({
   addresses: z.array(z.string().max(256)).max(MAX_ADDRESSES),
   table: table.optional(),
   netns: netns.optional(),
+  vrf: z.string().max(15).optional(),
+  iif: z.string().max(15).optional(),
+  mpls: z.boolean().optional(),
 });
 
 const traceRequest = z.strictObject({
@@ -100,6 +103,10 @@ const factories: Record<MethodName, Factory> = {
   addresses: rows((view) => view.addresses()),
   neighbours: rows((view) => view.neighbours()),
   nexthops: rows((view) => view.nexthops()),
+  rules: rows((view) => view.rules()),
+  subifs: rows((view) => view.subifs()),
+  mroutes: rows((view) => view.mroutes()),
+  unsupported: rows((view) => view.unsupported()),
   adjacencies: rows((view) => view.adjacencies()),
   interfaces: rows((view) => view.interfaces()),
   punts: rows((view) => view.punts()),

@@ -19,6 +19,7 @@ import type {
   LinkRow,
   LookupRequest,
   LookupRow,
+  MrouteRow,
   NeighbourRow,
   NexthopRow,
   PairRow,
@@ -27,9 +28,12 @@ import type {
   ResyncResult,
   RouteFilter,
   RouteRow,
+  RuleRow,
   StatusRow,
+  SubifRow,
   TracePacket,
   TraceRequest,
+  UnsupportedRow,
   WaitSyncedResult,
   WatchEvent,
 } from '../lcp/view.ts';
@@ -82,6 +86,10 @@ export interface Methods {
   addresses: Rows<None, AddressRow>;
   neighbours: Rows<None, NeighbourRow>;
   nexthops: Rows<None, NexthopRow>;
+  rules: Rows<None, RuleRow>;
+  subifs: Rows<None, SubifRow>;
+  mroutes: Rows<None, MrouteRow>;
+  unsupported: Rows<None, UnsupportedRow>;
   routes: Rows<RouteFilter, RouteRow>;
   adjacencies: Rows<None, AdjacencyRow>;
   interfaces: Rows<None, InterfaceRow>;

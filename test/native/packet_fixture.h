@@ -8,6 +8,7 @@
 #define PACKET_FIXTURE_H
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,15 @@ static inline unsigned port(const char *name, unsigned n, uint32_t flags, uint32
   int32_t id = lcpfwd_port_add(R.f, &p, -1, text);
   CHECK(id > 0, "port %s: %d %s", name, id, text);
   return (unsigned)id;
+}
+
+/* The attributes of a port as they are. */
+static inline struct lcpfwd_port port_now(unsigned id) {
+  static struct lcpfwd_port all[LCPFWD_MAX_PORTS];
+  int32_t n = lcpfwd_ports(R.f, all, LCPFWD_MAX_PORTS);
+  for (int32_t i = 0; i < n; i++)
+    if (all[i].id == id) return all[i];
+  CHECK(0, "no port %u", id);
 }
 
 static inline void route_to(const char *prefix, unsigned plen, uint32_t pathlist) {
@@ -147,6 +157,9 @@ static inline struct packet *run(unsigned in, int from_host, const uint8_t *fram
 void router_make(void);
 void router_free(void);
 void test_errors(void); /* packet_errors.c */
+void test_tagged(void); /* packet_tagged.c */
+void test_mpls(void);   /* packet_mpls.c */
+void test_pieces(void); /* packet_pieces.c, with the routes of packet_mpls.c */
 void test_fuzz(uint64_t seed); /* packet_fuzz.c */
 
 #endif

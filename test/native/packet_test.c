@@ -301,6 +301,8 @@ int main(int argc, char **argv) {
   test_trace();
   test_errors();
   router_free();
+  test_tagged();
+  test_mpls();
   test_fuzz(seed);
   puts("packet_test: ok");
   return 0;

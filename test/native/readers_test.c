@@ -6,9 +6,11 @@
 #include "attachment.h"
 #include "naive_fib.h"
 #include "reader.h"
+#include "subif.h"
 #include "writer.h"
 
 #define READERS 2u
+#define VLANS 12u /* sub-interfaces that come and go; their MAC address says their VLAN */
 #define KINDS 129u /* a path list's next hops say for which prefix length it was made */
 
 static lcpfwd *f;
@@ -23,13 +25,15 @@ static uint64_t next(uint64_t *state) {
   return z ^ (z >> 31);
 }
 
-/* Legs of kind k: next hops fd00::k:*, so that a reader can tell. */
+/* Legs of kind k: next hops fd00::k:*, and labels k, if any, so that a reader can tell. */
 static void set_list(unsigned k) {
   struct lcpfwd_path p[4];
   unsigned legs = 1 + random_below(4);
   for (unsigned i = 0; i < legs; i++)
     p[i] = (struct lcpfwd_path){.port = port, .weight = (uint16_t)(1 + random_below(9)), .af = 6,
-                                .nh = {0xfd, [1] = (uint8_t)k, [15] = (uint8_t)random_below(20)}};
+                                .nh = {0xfd, [1] = (uint8_t)k, [15] = (uint8_t)random_below(20)},
+                                .labels = (uint8_t)(random_below(2) * random_below(9)),
+                                .label = {16 + k, 16 + k, 16 + k, 16 + k, 16 + k, 16 + k, 16 + k, 16 + k}};
   int32_t id = lcpfwd_pathlist_set(f, list[k], p, legs);
   CHECK(id > 0 || id == -ENOSPC, "pathlist_set: %d", id);
   refused += id < 0;
@@ -47,7 +51,17 @@ static void apply(unsigned t, const uint8_t *addr, unsigned plen, uint32_t value
 }
 
 static void check_path(const struct lcpfwd_lookup_result *got, uint64_t hash) {
-  const struct adj *a = adj_get(&f->region, pathlist_select(&f->region, got->pathlist, (uint32_t)hash));
+  const struct pathlist *l = pathlist_get_block(&f->region, got->pathlist);
+  CHECK(l != NULL, "path list %u is not there", got->pathlist);
+  uint32_t bucket = l->bucket[(uint32_t)hash & l->mask];
+  if (bucket & BUCKET_LEG) {
+    unsigned leg = bucket & ~BUCKET_LEG;
+    CHECK(leg < l->legs && l->stacked, "bucket %x", bucket);
+    bucket = pathlist_legs(l)[leg].adjacency;
+    for (unsigned i = 0; i < pathlist_legs(l)[leg].labels; i++)
+      CHECK(pathlist_labels(l, leg)[i] == 16 + got->plen, "a /%u gets a label made for /%u", got->plen, pathlist_labels(l, leg)[i] - 16);
+  }
+  const struct adj *a = adj_get(&f->region, bucket);
   CHECK(a != NULL, "path list %u leads nowhere", got->pathlist);
   CHECK(a->nh[0] == 0xfd && a->nh[1] == got->plen, "a /%u goes to a next hop made for /%u", got->plen, a->nh[1]);
   uint8_t state = LOAD(&a->state);
@@ -58,7 +72,7 @@ static void check_path(const struct lcpfwd_lookup_result *got, uint64_t hash) {
 
 static void *reader(void *arg) {
   unsigned worker = (unsigned)(uintptr_t)arg;
-  uint64_t state = check_seed + worker, done = 0;
+  uint64_t state = check_seed + worker, done = 0, found_sub = 0;
   struct region *r = &f->region;
   qsbr_online(r, worker);
   for (; !LOAD(&stop); done++) {
@@ -80,6 +94,14 @@ static void *reader(void *arg) {
     uint8_t l2[12] = {2, nh[15], 0, 0, 0, 0, 2, 0, 0, 0, 0, 1};
     a = adj_get(r, adj_find_rewrite(r, port, l2, 12));
     CHECK(!a || a->nh[15] == nh[15], "rewrite of another neighbour");
+    uint32_t vlan = 1 + (uint32_t)(v[1] >> 32) % VLANS, inner = v[1] >> 48 & 1 ? 0x81000009u : 0;
+    const struct port_entry *sub = port_get(r, subif_find(r, port, 0x81000000u | vlan, inner));
+    if (sub) {
+      uint8_t mac[6];
+      port_mac(sub, mac);
+      CHECK(mac[5] == vlan && mac[4] == (inner != 0), "VLAN %u is that of VLAN %u", vlan, mac[5]);
+      found_sub++;
+    }
     if (done % 64 == 63)
       qsbr_quiescent(r, worker);
     if (done % 5000 == 4999) {
@@ -88,7 +110,7 @@ static void *reader(void *arg) {
     }
   }
   qsbr_offline(r, worker);
-  CHECK(done > 100, "reader %u did not run", worker);
+  CHECK(done > 100 && found_sub > done / 100, "reader %u did not run, or saw no sub-interface", worker);
   return NULL;
 }
 
@@ -103,6 +125,22 @@ static void change_neighbour(void) {
   lcpfwd_neighbours_apply(f, &n, 1, &result);
   CHECK(result == 0 || result == -ENOSPC, "neighbour: %d", result);
   refused += result < 0;
+}
+
+/* Makes a sub-interface, or takes away the one that has its tags. */
+static void change_subif(void) {
+  struct lcpfwd_port p = {.flags = LCPFWD_PORT_UP, .mtu = 1500, .parent = port, .tags = 1, .mac = {2}};
+  uint32_t vlan = 1 + random_below(VLANS), inner = random_below(2);
+  p.tag[0] = 0x81000000u | vlan;
+  if (inner)
+    p.tag[p.tags++] = 0x81000009u;
+  p.mac[4] = (uint8_t)inner;
+  p.mac[5] = (uint8_t)vlan;
+  int32_t id = lcpfwd_port_add(f, &p, -1, NULL);
+  CHECK(id > 0 || id == -EEXIST || id == -ENOSPC, "sub-interface: %d", id);
+  refused += id == -ENOSPC;
+  if (id == -EEXIST)
+    CHECK(lcpfwd_port_del(f, subif_find(&f->region, port, p.tag[0], p.tag[1])) == 0, "port_del");
 }
 
 /* Take the list of an unused kind away and make it anew under whatever id comes. */
@@ -127,6 +165,8 @@ static void churn(double seconds) {
       change_neighbour();
     else if (dice == 3)
       renew_list(random_below(KINDS));
+    else if (dice == 4)
+      change_subif();
     else if (addr[0] == 10 && plen != 8) /* half grow, half shrink; deletes find something */
       apply(w, addr, plen, random_below(2) ? list[plen] : 0);
     clock_gettime(CLOCK_MONOTONIC, &t);

@@ -8,6 +8,7 @@
 #include "attachment.h"
 #include "naive_fib.h"
 #include "reader.h"
+#include "subif.h"
 #include "writer.h"
 
 #define ROUNDS 150u
@@ -30,9 +31,9 @@ static void add_tables(void) {
 }
 
 static uint16_t any_port(void) {
-  struct lcpfwd_port p[8];
-  int32_t n = lcpfwd_ports(f, p, 8);
-  CHECK(n > 0, "no ports");
+  struct lcpfwd_port p[64];
+  int32_t n = lcpfwd_ports(f, p, 64);
+  CHECK(n > 0 && n <= 64, "%d ports", n);
   return (uint16_t)p[random_below((uint32_t)n)].id;
 }
 
@@ -49,6 +50,11 @@ static void change_list(void) {
     p[i] = (struct lcpfwd_path){.port = any_port(), .weight = (uint16_t)(1 + random_below(5)), .af = random_below(5) ? 4 : 0};
     if (p[i].af)
       random_nh(p[i].nh);
+    p[i].labels = (uint8_t)(random_below(3) ? 0 : random_below(LCPFWD_MAX_LABELS + 1));
+    for (unsigned k = 0; k < p[i].labels; k++)
+      p[i].label[k] = 16 + random_below(1000);
+    if (random_below(8) == 0)
+      p[i] = (struct lcpfwd_path){.weight = 1, .flags = LCPFWD_PATH_PUNT};
   }
   struct lcpfwd_path now[4];
   if (lcpfwd_pathlist_get(f, id, now, 4, &routes) < 0)
@@ -70,8 +76,45 @@ static void change_neighbour(void) {
   CHECK(lcpfwd_neighbours_apply(f, &n, 1, &result) == 0, "neighbour: %d", result);
 }
 
+/* Of any port that can have one, or one goes. Refused where the tags are taken or the port is one itself. */
+static void change_subif(void) {
+  struct lcpfwd_port all[64], p = {.flags = LCPFWD_PORT_UP, .mtu = 1500, .mac = {2, 2, 0, 0, 0, (uint8_t)random64()}, .tags = 1};
+  int32_t n = lcpfwd_ports(f, all, 64);
+  if (n > 40 || random_below(3) == 0) {
+    const struct lcpfwd_port *one = &all[random_below((uint32_t)(n < 64 ? n : 64))];
+    CHECK(one->parent == 0 || lcpfwd_port_del(f, one->id) == 0, "delete of a sub-interface");
+    return;
+  }
+  p.parent = any_port();
+  p.tag[0] = 0x81000000u | (1 + random_below(6));
+  if (random_below(2))
+    p.tag[p.tags++] = 0x81000000u | (1 + random_below(3));
+  int32_t added = lcpfwd_port_add(f, &p, -1, NULL);
+  CHECK(added > 0 || added == -EEXIST || added == -ENODEV || added == -ENOSPC, "sub-interface: %d", added);
+}
+
+/* Each open one has an open parent and is found by its tags, no other is; no id stays lost. */
+static void check_subifs(void) {
+  struct region_head *h = f->region.head;
+  unsigned linked = 0, there = 0;
+  blocks_settle(&f->writer->blocks);
+  for (unsigned id = 1; id < LCPFWD_MAX_PORTS; id++) {
+    const struct port_entry *e = &h->ports[id];
+    CHECK(e->state == PORT_FREE || e->state == PORT_OPEN, "port %u stays in state %u", id, e->state);
+    if (e->state != PORT_OPEN || e->parent == 0)
+      continue;
+    there++;
+    CHECK(port_get(&f->region, e->parent) && h->ports[e->parent].parent == 0, "sub-interface %u has no parent", id);
+    CHECK(subif_find(&f->region, e->parent, e->tags[0], e->tags[1]) == id, "sub-interface %u is not found", id);
+  }
+  for (unsigned i = 0; i < SUBIF_BUCKETS; i++)
+    for (uint32_t id = h->subif_hash[i]; id; id = h->ports[id].subif_next, linked++)
+      CHECK(linked < LCPFWD_MAX_PORTS && h->ports[id].state == PORT_OPEN && h->ports[id].parent, "bucket %u holds port %u", i, id);
+  CHECK(linked == there, "%u sub-interfaces in the hash, there are %u", linked, there);
+}
+
 static void change_port(void) {
-  struct lcpfwd_port p = {.flags = LCPFWD_PORT_UP, .mtu = 1500, .mac = {2, 1, 0, 0, 0, (uint8_t)random64()}};
+  struct lcpfwd_port p = {.flags = LCPFWD_PORT_UP, .mtu = 1500, .mac = {2, 1, 0, 0, 0, (uint8_t)random64()}, .macs = (uint8_t)random_below(17)};
   uint16_t id = any_port();
   if (random_below(4)) {
     CHECK(lcpfwd_port_set(f, id, &p) == 0, "port_set");
@@ -81,6 +124,15 @@ static void change_port(void) {
   CHECK(added > 0, "port_add: %d", added);
   if (lcpfwd_ports(f, &p, 1) > 4)
     CHECK(lcpfwd_port_del(f, id) == 0, "port_del");
+  struct lcpfwd_port all[64];
+  int32_t n = lcpfwd_ports(f, all, 64), parents = 0;
+  for (int32_t i = 0; i < n; i++)
+    parents += all[i].parent == 0;
+  for (int32_t i = 0; i < n && parents > 4; i++) /* what goes takes its sub-interfaces along */
+    if (all[i].parent == 0 && all[i].id != (uint32_t)added) {
+      CHECK(lcpfwd_port_del(f, all[i].id) == 0, "port_del");
+      parents--;
+    }
 }
 
 static void random_route(unsigned t, struct lcpfwd_route *r, int remove) {
@@ -120,6 +172,8 @@ static void victim(void) {
       change_neighbour();
     else if (dice < 126)
       change_port();
+    else if (dice > 190)
+      change_subif();
     else if (dice == 126) {
       CHECK(lcpfwd_table_del(f, table[random_below(TABLES)]) == 0, "table_del");
       add_tables();
@@ -223,6 +277,7 @@ static int killed_round(void) {
     check_routes(&n[t], t);
   }
   check_references(n);
+  check_subifs();
   /* Twice: the first attach may size the hashes for adjacencies that it then drops. */
   lcpfwd_detach(f);
   attach();
@@ -234,8 +289,10 @@ static int killed_round(void) {
   for (unsigned i = 0; i < 50; i++) {
     change_list();
     change_neighbour();
+    change_subif();
     change_routes(n);
   }
+  check_subifs();
   for (unsigned t = 0; t < TABLES; t++) {
     check_routes(&n[t], t);
     free(n[t].route);

@@ -1,6 +1,7 @@
 /* adj.c - the life of adjacencies (adj.h). Recovery is in adj_recover.c. */
 #include "adj.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,16 +21,25 @@ static int port_is_there(const struct writer *w, unsigned port) {
   return port > 0 && port < LCPFWD_MAX_PORTS && w->region->head->ports[port].state != PORT_FREE;
 }
 
+static uint16_t out_of(const struct writer *w, unsigned port) {
+  uint32_t parent = w->region->head->ports[port].parent;
+  return (uint16_t)(parent ? parent : port);
+}
+
 /* mac NULL: unknown, or a TUN. */
 static void fill_rewrite(const struct writer *w, struct adj *a, const uint8_t *mac) {
+  const struct port_entry *p = &w->region->head->ports[a->port];
+  a->out = out_of(w, a->port);
   memset(a->rewrite, 0, sizeof a->rewrite);
   a->rewrite_len = 0;
   a->state = is_tun(w, a->port) ? ADJ_COMPLETE : ADJ_INCOMPLETE;
   if (is_tun(w, a->port) || !mac)
     return;
   memcpy(a->rewrite, mac, 6);
-  memcpy(a->rewrite + 6, &w->region->head->ports[a->port].mac, 6);
+  memcpy(a->rewrite + 6, &p->mac, 6);
   a->rewrite_len = 12;
+  for (unsigned i = 0; i < LCPFWD_MAX_TAGS && p->tags[i]; i++, a->rewrite_len += 4)
+    memcpy(a->rewrite + a->rewrite_len, &(uint32_t){htobe32(p->tags[i])}, 4);
   a->state = ADJ_COMPLETE;
 }
 
@@ -173,11 +183,11 @@ int adj_neighbour_del(struct writer *w, unsigned port, unsigned af, const uint8_
 
 int adj_port_open(struct writer *w, unsigned port) {
   struct port_entry *p = &w->region->head->ports[port];
-  int multicast = create(w, &(struct adj){.port = (uint16_t)port, .state = ADJ_MULTICAST});
+  int multicast = create(w, &(struct adj){.port = (uint16_t)port, .out = out_of(w, port), .state = ADJ_MULTICAST});
   if (multicast < 0)
     return multicast;
   /* A TUN is point to point: whatever is attached to it leaves by it as it is. */
-  int attached = create(w, &(struct adj){.port = (uint16_t)port, .state = is_tun(w, port) ? ADJ_COMPLETE : ADJ_ATTACHED});
+  int attached = create(w, &(struct adj){.port = (uint16_t)port, .out = out_of(w, port), .state = is_tun(w, port) ? ADJ_COMPLETE : ADJ_ATTACHED});
   if (attached < 0) {
     destroy(w, adj_of(w, (uint32_t)multicast));
     return attached;

@@ -2,8 +2,9 @@
  *
  * An adjacency lives while a path list uses it, a neighbour entry makes it known, or it is its port's
  * own (multicast, attached). Its block is immutable and replaced when something about it changes; its
- * id stays (only state and flags change in place, each a single byte). rewrite is the MAC addresses (destination, source) and, one day, tags; the ethertype is
- * NOT in it: the sender writes that, since an IPv4 packet may leave by an IPv6 next hop (RFC 8950).
+ * id stays (only state and flags change in place, each a single byte). rewrite is the MAC addresses
+ * (destination, source) and the tags of a sub-interface; the ethertype is NOT in it: the sender writes
+ * that, since an IPv4 packet may leave by an IPv6 next hop (RFC 8950), or with labels.
  * A TUN's adjacencies are always complete and have an empty rewrite. When a port is deleted, those
  * that path lists still use stay as ADJ_DEAD: dropped and counted, found by neither hash, never revived.
  */
@@ -31,9 +32,9 @@ struct adj { /* 64 bytes */
   uint8_t af; /* of nh; 0: attached or multicast */
   uint8_t state;
   uint8_t nh[16];
-  uint8_t rewrite_len; /* 12, or 0 */
+  uint8_t rewrite_len; /* 12, 16, 20, or 0 */
   uint8_t flags;       /* ADJ_* */
-  uint8_t pad[2];
+  uint16_t out;        /* port whose phy it leaves by: port, or its parent */
   uint8_t rewrite[28];
   uint32_t pad2[2];
 };

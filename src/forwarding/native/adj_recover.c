@@ -21,7 +21,7 @@ int adj_recover(struct writer *w) {
     if (!blocks_contain(&w->blocks, block, sizeof(struct adj)))
       return -EUCLEAN;
     const struct adj *a = region_at(w->region, block);
-    if (a->id != id || a->port == 0 || a->port >= LCPFWD_MAX_PORTS || a->state > ADJ_DEAD ||
+    if (a->id != id || a->port == 0 || a->port >= LCPFWD_MAX_PORTS || a->out == 0 || a->out >= LCPFWD_MAX_PORTS || a->state > ADJ_DEAD ||
         a->rewrite_len > sizeof a->rewrite || (a->af && a->af != LCPFWD_AF_INET && a->af != LCPFWD_AF_INET6))
       return -EUCLEAN;
     int err = blocks_mark(&w->blocks, block, sizeof *a);

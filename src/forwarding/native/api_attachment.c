@@ -101,13 +101,13 @@ uint32_t lcpfwd_sizeof(uint32_t i) {
       sizeof(struct lcpfwd_path),      sizeof(struct lcpfwd_route),     sizeof(struct lcpfwd_lookup_spec),
       sizeof(struct lcpfwd_lookup_result), sizeof(struct lcpfwd_neighbour), sizeof(struct lcpfwd_port),
       sizeof(struct lcpfwd_event),     sizeof(struct lcpfwd_trace),     sizeof(struct lcpfwd_adjacency),
-      sizeof(struct lcpfwd_info),
+      sizeof(struct lcpfwd_info),      sizeof(struct lcpfwd_mroute),
   };
   return i < sizeof size / sizeof *size ? size[i] : 0;
 }
 
-_Static_assert(sizeof(struct lcpfwd_path) == 24 && sizeof(struct lcpfwd_route) == 28, "ABI");
-_Static_assert(sizeof(struct lcpfwd_lookup_spec) == 20 && sizeof(struct lcpfwd_lookup_result) == 12, "ABI");
-_Static_assert(sizeof(struct lcpfwd_neighbour) == 28 && sizeof(struct lcpfwd_port) == 224, "ABI");
+_Static_assert(sizeof(struct lcpfwd_path) == 56 && sizeof(struct lcpfwd_route) == 28, "ABI");
+_Static_assert(sizeof(struct lcpfwd_lookup_spec) == 24 && sizeof(struct lcpfwd_lookup_result) == 12, "ABI");
+_Static_assert(sizeof(struct lcpfwd_neighbour) == 28 && sizeof(struct lcpfwd_port) == 360, "ABI");
 _Static_assert(sizeof(struct lcpfwd_event) == 24 && sizeof(struct lcpfwd_trace) == 128, "ABI");
 _Static_assert(sizeof(struct lcpfwd_adjacency) == 88 && sizeof(struct lcpfwd_info) == 72, "ABI");

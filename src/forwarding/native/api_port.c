@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "attachment.h"
+#include "mroute.h"
 #include "port.h"
 #include "reader.h"
+#include "subif.h"
 #include "writer.h"
 
 #define ERRTEXT 160u /* bytes */
@@ -15,6 +17,8 @@ int32_t lcpfwd_port_add(lcpfwd *f, const struct lcpfwd_port *p, int32_t tap_fd, 
   int id = port_reserve(f->writer, p), err = id < 0 ? id : 0;
   if (id < 0) {
     snprintf(text, sizeof text, "port table: %s", strerror(-id));
+  } else if (p->parent) {
+    subif_open(f->writer, (unsigned)id);
   } else if (f->port_open) {
     err = f->port_open(f, (uint32_t)id, tap_fd, text);
     if (err < 0)
@@ -31,11 +35,19 @@ int32_t lcpfwd_port_add(lcpfwd *f, const struct lcpfwd_port *p, int32_t tap_fd, 
 int32_t lcpfwd_port_del(lcpfwd *f, uint32_t id) {
   if (id == 0 || id >= LCPFWD_MAX_PORTS)
     return -EINVAL;
-  if (!port_get(&f->region, id))
+  const struct port_entry *e = port_get(&f->region, id);
+  int err = 0;
+  if (!e)
     return -ENOENT;
+  if (e->parent) {
+    subif_close(f->writer, id);
+    blocks_settle(&f->writer->blocks);
+    return 0;
+  }
+  subif_close_all(f->writer, id);
+  mroute_port_close(f->writer, id);
   /* First the adjacencies: nothing more goes out there while the forwarder closes it. */
   adj_port_close(f->writer, id);
-  int err = 0;
   if (f->port_close)
     err = f->port_close(f, id);
   else

@@ -8,16 +8,22 @@
 #include "pathlist.h"
 #include "writer.h"
 
+#define LABEL_BITS 20u
+
 static struct table_entry *table_of(const lcpfwd *f, uint32_t id) {
   struct table_entry *t = f->region.head->tables;
   return id > 0 && id < LCPFWD_MAX_TABLES && t[id].af ? &t[id] : NULL;
+}
+
+static int family_ok(uint32_t af) {
+  return af == LCPFWD_AF_INET || af == LCPFWD_AF_INET6 || af == LCPFWD_AF_MPLS;
 }
 
 int32_t lcpfwd_table_add(lcpfwd *f, uint32_t af, const char *name) {
   struct region_head *h = f->region.head;
   struct writer *w = f->writer;
   size_t len = strnlen(name, sizeof h->tables[0].name);
-  if ((af != LCPFWD_AF_INET && af != LCPFWD_AF_INET6) || len == 0 || len == sizeof h->tables[0].name)
+  if (!family_ok(af) || len == 0 || len == sizeof h->tables[0].name)
     return -EINVAL;
   for (uint32_t id = 1; id < w->table_end; id++)
     if (h->tables[id].af == af && strcmp(h->tables[id].name, name) == 0)
@@ -60,7 +66,7 @@ int32_t lcpfwd_table_get(lcpfwd *f, uint32_t id, uint32_t *af, char *name, uint3
 /* Nothing set behind plen, plen possible for the family. */
 static int prefix_check(const struct table_entry *t, const struct lcpfwd_route *op) {
   unsigned octets = table_octets(t), at = op->plen / 8;
-  if (op->plen > 8 * octets)
+  if (t->af == LCPFWD_AF_MPLS ? op->plen != LABEL_BITS : op->plen > 8 * octets)
     return -EINVAL;
   if (op->plen % 8 && (op->addr[at++] & (0xff >> op->plen % 8)))
     return -EINVAL;
@@ -132,7 +138,7 @@ int32_t lcpfwd_routes_dump(lcpfwd *f, uint32_t table, struct lcpfwd_route *out, 
 
 int32_t lcpfwd_lookup(lcpfwd *f, const struct lcpfwd_lookup_spec *spec, uint32_t af, const uint8_t *addrs, uint32_t n,
                       struct lcpfwd_lookup_result *out) {
-  if ((af != LCPFWD_AF_INET && af != LCPFWD_AF_INET6) || spec->n > LCPFWD_LOOKUP_TABLES)
+  if (!family_ok(af) || spec->n > LCPFWD_LOOKUP_TABLES)
     return -EINVAL;
   for (uint32_t i = 0; i < n; i++)
     fib_lookup(&f->region, spec, af, addrs + 16 * (size_t)i, &out[i]);

@@ -17,7 +17,7 @@
 #define CHUNK_LARGE_REST 255u
 #define CHUNK_NONE UINT32_MAX
 
-enum retired_kind { RETIRED_BLOCK, RETIRED_PATHLIST, RETIRED_ADJACENCY, RETIRED_TABLE, RETIRED_KINDS };
+enum retired_kind { RETIRED_BLOCK, RETIRED_PATHLIST, RETIRED_ADJACENCY, RETIRED_TABLE, RETIRED_PORT, RETIRED_KINDS };
 
 struct chunk {
   uint64_t *used; /* bit per block, NULL: chunk is wholly free or large */

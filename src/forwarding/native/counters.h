@@ -1,7 +1,9 @@
 /* counters.h - the named counters of a port: one line each, X(SYMBOL, "name").
  *
  * Every packet that a worker takes from a phy or a host ends in exactly one fate counter of its in
- * port (forward-*, punt-*, xconnect-*, drop-*); rx-*, tx-*, icmp-*, fragments-*, neighbour-* and
+ * port (forward-*, punt-*, xconnect-*, drop-*). For a tagged frame of a sub-interface that is the
+ * sub-interface; its rx-*, host-rx-* and tx-* count what it took or was sent, and the port with the phy
+ * counts the same frames once more, as it counts all that its device moved. rx-*, tx-*, icmp-*, fragments-*, multicast-*, neighbour-* and
  * event-* count besides. drop-tx-*, drop-host-full and drop-rx-truncated count on the port whose
  * device failed: what was lost after its fate was decided, or before there was a packet.
  * Names are a public interface: lcpctl, metrics and operators' scripts use them. Append freely.
@@ -66,7 +68,23 @@
   X(ICMP_NO_ROUTE, "icmp-no-route")                 /* not sent: no way back */                    \
   X(NEIGHBOUR_WANTED, "neighbour-wanted")           /* events that asked lcpd to resolve */        \
   X(RX_RING_LOST, "rx-ring-lost")                   /* the kernel's count of a full receive ring */\
-  X(EVENT_LOST, "event-lost")                       /* event ring was full */
+  X(FORWARD_MULTICAST, "forward-multicast")         /* at least one output got it */               \
+  X(DROP_MULTICAST_TTL, "drop-multicast-ttl")       /* used up: not answered (RFC 1812 5.3.1) */   \
+  X(DROP_MULTICAST_NO_OUTPUT, "drop-multicast-no-output")   /* its entry has none that is up */    \
+  X(DROP_MULTICAST_TOO_BIG, "drop-multicast-too-big")       /* for each of its outputs */          \
+  X(DROP_MULTICAST_REPLICATED, "drop-multicast-replicated") /* host frame: we sent it already */   \
+  X(MULTICAST_HOST, "multicast-to-host")            /* copies for the host: joined, or a sample */ \
+  X(MULTICAST_COPIES, "multicast-copies")           /* counted on the output port */               \
+  X(MULTICAST_TOO_BIG, "multicast-too-big")         /* not copied: counted on the output port */   \
+  X(EVENT_LOST, "event-lost")                       /* event ring was full */                      \
+  X(PUNT_L2, "punt-l2")                             /* the host is in a bridge, bond or the like */ \
+  X(PUNT_FOREIGN, "punt-other-mac")                 /* too many addresses to tell ours from others */ \
+  X(PUNT_MPLS, "punt-mpls")                         /* labelled, port takes no labels */           \
+  X(PUNT_MPLS_NO_LABEL, "punt-mpls-no-label")       /* no route for the label */                   \
+  X(PUNT_MPLS_TTL, "punt-mpls-ttl")                                                                \
+  X(PUNT_MPLS_TOO_BIG, "punt-mpls-too-big")                                                        \
+  X(FORWARD_MPLS, "forward-mpls")                   /* came labelled; swapped or popped */         \
+  X(XCONNECT_L2, "xconnect-l2")                     /* host frame of a port whose host is bridged */
 
 #define LCPFWD_COUNTER_SYMBOL(symbol, name) COUNTER_##symbol,
 enum counter { LCPFWD_COUNTERS(LCPFWD_COUNTER_SYMBOL) COUNTER_COUNT };

@@ -50,6 +50,7 @@ struct ingress {
   const struct port_entry *port;
   uint16_t id;
   uint32_t flags;
+  uint32_t mpls; /* table */
   uint8_t mac[6];
   struct lcpfwd_lookup_spec v4, v6;
 };
@@ -62,10 +63,10 @@ void phy_burst(struct datapath *d, unsigned in, struct packet *p, unsigned n);
 /* Frames from the host side of port in. */
 void host_burst(struct datapath *d, unsigned in, struct packet *p, unsigned n);
 
-/* To the pair of the port it came in by, exactly as received. */
+/* To the pair of the phy it came in by, exactly as received. */
 static inline void punt(struct packet *p, enum counter why) {
   p->disposition = DISPOSE_HOST;
-  p->out_port = p->in_port;
+  p->out_port = p->device;
   p->counter = (uint16_t)why;
 }
 
@@ -87,8 +88,28 @@ void neighbour_want(struct datapath *d, unsigned port, unsigned af, const uint8_
 void burst_account(struct datapath *d, struct packet *p, unsigned n);
 
 void icmp_error(struct datapath *d, const struct ingress *in, const struct packet *p, enum exception why, uint32_t mtu);
-/* RFC 791 fragments of p out of adjacency a; p itself is used up. */
-void fragment4(struct datapath *d, struct packet *p, const struct adj *a, uint32_t mtu);
+/* Router alert among the options, of an IPv6 packet in the hop-by-hop header that comes first. 1: there
+ * is one, 0: not, -1: not well formed. */
+int options4_alert(const uint8_t *ip, unsigned ihl);
+int hop_by_hop_alert(const uint8_t *ip, uint32_t len);
+
+/* Is p a whole IP packet to a group that may be forwarded at all: not link-local, not between neighbours? */
+int multicast_routable(const struct packet *p);
+/* Such a packet from the wire: replicated, punted or both. */
+void multicast_forward(struct datapath *d, struct packet *p);
+/* A frame that the kernel sends out of p->in_port: is it one that multicast_forward has sent there? */
+int multicast_replicated(const struct datapath *d, const struct packet *p);
+
+struct egress;
+/* RFC 791 fragments of p, each at most mtu bytes without labels; p itself is used up. */
+void fragment4(struct datapath *d, struct packet *p, const struct egress *e, uint32_t mtu);
+/* Longest layer 3 packet that an IP packet at ip, room bytes, will be on the wire: a GSO frame is cut by the device. */
+static inline uint32_t wire_length(const struct packet *p, const uint8_t *ip, uint32_t room, uint32_t head, uint32_t total) {
+  if (!packet_is_gso(p)) return total;
+  uint32_t l4 = (p->vnet.gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP_L4 ? 8u
+                : room >= head + 13u ? (uint32_t)(ip[head + 12] >> 4) * 4u : 20u;
+  return head + l4 + p->vnet.gso_size;
+}
 
 /* Where a packet for af/addr leaves by. NULL: *why says what to do instead, or the neighbour nh on
  * port is not known (PUNT_NO_NEIGHBOUR). */
@@ -98,11 +119,36 @@ struct egress {
   uint32_t special;  /* enum lcpfwd_special when pathlist is one; also 0: no route */
   uint16_t port;     /* for a missing neighbour */
   uint8_t af;
+  uint8_t labels, ttl; /* of the leg, as in struct lcpfwd_path */
+  const uint32_t *label;
   const uint8_t *nh;
 };
 enum egress_result { EGRESS_SEND, EGRESS_SPECIAL, EGRESS_NO_NEIGHBOUR, EGRESS_DEAD };
 enum egress_result egress_resolve(const struct datapath *d, struct egress *e, const struct lcpfwd_lookup_result *found,
                                   unsigned af, const uint8_t *addr, uint32_t flow_hash);
+
+/* The port that an adjacency belongs to; NULL: the packet is dropped. */
+static inline const struct port_entry *output_port(const struct datapath *d, struct packet *p, const struct adj *a) {
+  const struct port_entry *port = port_get(d->region, a->port), *device = port;
+  if (a->out != a->port) device = port_get(d->region, a->out);
+  if (!port || !device) {
+    drop(p, COUNTER_DROP_DEAD_ADJACENCY);
+    return NULL;
+  }
+  if (!(port_flags(port) & port_flags(device) & LCPFWD_PORT_UP)) {
+    drop(p, COUNTER_DROP_PORT_DOWN);
+    return NULL;
+  }
+  return port;
+}
+
+/* What leaves by an adjacency; a sub-interface has no device that would count it. */
+static inline void count_output(struct datapath *d, const struct adj *a, uint32_t bytes) {
+  count_adjacency(d->region, d->worker, a->id, 1, bytes);
+  if (a->out == a->port) return;
+  count(d, a->port, COUNTER_TX_PACKETS, 1);
+  count(d, a->port, COUNTER_TX_BYTES, bytes);
+}
 
 /* Write the adjacency's rewrite in front of the layer 3 header and aim the packet at its phy. */
 static inline int packet_rewrite(struct packet *p, const struct adj *a) {
@@ -112,10 +158,30 @@ static inline int packet_rewrite(struct packet *p, const struct adj *a) {
     store_be16(p->data + a->rewrite_len, p->ethertype);
   }
   p->disposition = DISPOSE_PHY;
-  p->out_port = a->port;
+  p->out_port = a->out;
   p->adjacency = a->id;
   return 1;
 }
+
+/* The same with the leg's labels between, bottom: nothing labelled is below them. */
+int mpls_push(struct packet *p, const struct egress *e, unsigned ttl, unsigned bottom);
+/* A GSO frame leaves with labels, in pieces: its IP packet is at ip and total bytes long, what lies between
+ * l3 and that goes along. 0: there was no room. Else p is used up. */
+int segment(struct datapath *d, struct packet *p, const struct egress *e, uint32_t ip, uint32_t total, unsigned ttl, unsigned bottom);
+/* An IP packet leaves with labels. */
+int mpls_output(struct datapath *d, struct packet *p, const struct egress *e, unsigned ttl);
+
+/* An IP packet leaves; ttl: its own, for labels in the uniform model. 0: there was no room. */
+HOT int packet_output(struct datapath *d, struct packet *p, const struct egress *e, unsigned ttl) {
+  if (__builtin_expect(e->labels, 0)) return mpls_output(d, p, e, e->ttl ? e->ttl : ttl);
+  if (!packet_rewrite(p, e->adj)) return 0;
+  count_output(d, e->adj, p->len);
+  return 1;
+}
+
+/* Labelled frames: is the label to be looked up? And then: what its route says. */
+int mpls_classify(const struct ingress *in, struct packet *p);
+void mpls_route(struct datapath *d, struct packet *p, const struct lcpfwd_lookup_result *found);
 
 static inline void made_reset(struct datapath *d) {
   d->n_made = 0;

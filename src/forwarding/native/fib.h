@@ -1,4 +1,4 @@
-/* fib.h - the routes of a table: a multibit trie, stride 8, shared by IPv4 and IPv6.
+/* fib.h - the routes of a table: a multibit trie, stride 8, shared by IPv4, IPv6 and labels.
  *
  * A node at depth d (d octets above it) holds the prefixes of length 8d..8d+7 below its path as a set
  * over the complete binary tree index (1 << len | bits), and its children by octet; both sets are
@@ -34,7 +34,7 @@ struct fib_leaf {
   uint32_t value;
   uint8_t plen;
   uint8_t pad[3];
-  uint8_t addr[16]; /* IPv4: only 4 are allocated */
+  uint8_t addr[16]; /* IPv4, labels: only 4 are allocated */
 };
 
 struct fib_prefix {
@@ -44,7 +44,7 @@ struct fib_prefix {
 
 /* --- readers ----------------------------------------------------------------------------------- */
 
-/* addr: 4 or 16 bytes, network order. result is all 0 when nothing matches in any table. */
+/* addr: 4 or 16 bytes, network order; for labels a label stack entry. result is all 0 when nothing matches in any table. */
 void fib_lookup(const struct region *r, const struct lcpfwd_lookup_spec *spec, unsigned af,
                 const uint8_t *addr, struct lcpfwd_lookup_result *out);
 /* One table. Returns the path list (0: none) and its prefix length. */

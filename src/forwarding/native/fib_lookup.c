@@ -95,7 +95,7 @@ uint32_t fib_lookup_table(const struct region *r, uint32_t table, unsigned af, c
   /* A port may still name a table whose id was freed: another family must not be walked. */
   if (ACQUIRE(&t->af) != af)
     return 0;
-  return trie_lookup(r, ACQUIRE(&t->root), af == LCPFWD_AF_INET ? 4 : 16, addr, plen);
+  return trie_lookup(r, ACQUIRE(&t->root), af == LCPFWD_AF_INET6 ? 16 : 4, addr, plen);
 }
 
 void fib_lookup(const struct region *r, const struct lcpfwd_lookup_spec *spec, unsigned af, const uint8_t *addr,

@@ -15,7 +15,7 @@ static inline size_t node_bytes(unsigned nchildren, unsigned nvalues) {
 }
 
 static inline unsigned table_octets(const struct table_entry *t) {
-  return t->af == LCPFWD_AF_INET ? 4 : 16;
+  return t->af == LCPFWD_AF_INET6 ? 16 : 4;
 }
 
 static inline size_t leaf_bytes(unsigned octets) {

@@ -70,7 +70,7 @@ static int recover_node(struct recovery *c, uint32_t slot, unsigned d) {
 int fib_recover(struct writer *w, uint32_t table) {
   struct table_entry *t = &w->region->head->tables[table];
   struct recovery c = {.w = w, .octets = table_octets(t)};
-  if (t->af != LCPFWD_AF_INET && t->af != LCPFWD_AF_INET6)
+  if (t->af != LCPFWD_AF_INET && t->af != LCPFWD_AF_INET6 && t->af != LCPFWD_AF_MPLS)
     return -EUCLEAN;
   int err = t->root ? recover_node(&c, t->root, 0) : 0;
   STORE(&t->routes, c.routes);

@@ -1,11 +1,12 @@
 /* forward.c - frames from the wire: what is for us, what is transit, and where transit leaves.
  *
- * Order: the port, the L2 address, the family, the sanity of the IP header, what is punted by its
+ * Order: the port, or the sub-interface of the tags, the L2 address, the family, the sanity of the IP header, what is punted by its
  * looks (multicast, link-local, router alert), martians, then the route. A packet changes only when
  * it is sure to leave: whatever is punted is still as it was received.
  * Reference: RFC 1812 (4.2.2, 5.2, 5.3), RFC 8200, RFC 4291 2.5.6, RFC 1624, RFC 8950.
  */
 #include "datapath.h"
+#include "subif.h"
 
 #define IP4_MIN 20u
 #define IP6_HEAD 40u
@@ -13,7 +14,7 @@
 #define OPTION6_ROUTER_ALERT 5u
 #define DONT_FRAGMENT 0x4000u
 
-enum step { STEP_DONE, STEP_LOOKUP };
+enum step { STEP_DONE, STEP_PARSED, STEP_LOOKUP, STEP_TAGGED, STEP_MULTICAST };
 
 static void ingress_load(struct datapath *d, struct ingress *in, unsigned id) {
   in->id = (uint16_t)id;
@@ -23,6 +24,7 @@ static void ingress_load(struct datapath *d, struct ingress *in, unsigned id) {
   port_mac(in->port, in->mac);
   port_lookup_spec(in->port, LCPFWD_AF_INET, &in->v4);
   port_lookup_spec(in->port, LCPFWD_AF_INET6, &in->v6);
+  in->mpls = port_mpls(in->port);
 }
 
 /* 0/8, 127/8, and as a source also 224/4 and 240/4; RFC 1812 5.3.7. Host order. */
@@ -44,8 +46,7 @@ static inline int martian6(const uint8_t *ip) {
 
 static inline int link_local6(const uint8_t *a) { return a[0] == 0xfe && (a[1] & 0xc0) == 0x80; }
 
-/* 1: has a router alert, 0: has not, -1: not well formed. */
-static int options4_alert(const uint8_t *ip, unsigned ihl) {
+int options4_alert(const uint8_t *ip, unsigned ihl) {
   for (unsigned at = IP4_MIN; at < ihl;) {
     if (ip[at] == 0) break;
     if (ip[at] == 1) {
@@ -59,7 +60,7 @@ static int options4_alert(const uint8_t *ip, unsigned ihl) {
   return 0;
 }
 
-static int hop_by_hop_alert(const uint8_t *ip, uint32_t len) {
+int hop_by_hop_alert(const uint8_t *ip, uint32_t len) {
   if (len < IP6_HEAD + 8) return -1;
   uint32_t end = IP6_HEAD + 8u + 8u * ip[IP6_HEAD + 1];
   if (end > len) return -1;
@@ -93,7 +94,7 @@ static enum step classify4(struct packet *p) {
   if (ip[0] >> 4 != 4 || ihl < IP4_MIN || total < ihl || total > room) return done_drop(p, COUNTER_DROP_MALFORMED);
   if (!checksum_ok(ip, ihl)) return done_drop(p, COUNTER_DROP_CHECKSUM);
   uint32_t src = load_be32(ip + 12), dst = load_be32(ip + 16);
-  if (dst >> 28 == 14) return done_punt(p, COUNTER_PUNT_MULTICAST);
+  if (dst >> 28 == 14) return multicast_routable(p) ? STEP_MULTICAST : done_punt(p, COUNTER_PUNT_MULTICAST);
   if (dst == 0xffffffffu) return done_punt(p, COUNTER_PUNT_BROADCAST);
   if (martian4(src, dst)) return done_drop(p, COUNTER_DROP_MARTIAN);
   if (ihl > IP4_MIN) {
@@ -115,6 +116,7 @@ static enum step classify6(struct packet *p) {
   if (room < IP6_HEAD) return done_drop(p, COUNTER_DROP_RUNT);
   uint32_t total = IP6_HEAD + load_be16(ip + 4);
   if (ip[0] >> 4 != 6 || total > room) return done_drop(p, COUNTER_DROP_MALFORMED);
+  if (ip[24] == 0xff && multicast_routable(p)) return STEP_MULTICAST;
   if (ip[24] == 0xff) return done_punt(p, is_nd(ip, room) ? COUNTER_PUNT_ND : COUNTER_PUNT_MULTICAST);
   if (link_local6(ip + 24)) return done_punt(p, is_nd(ip, room) ? COUNTER_PUNT_ND : COUNTER_PUNT_LINK_LOCAL);
   if (martian6(ip)) return done_drop(p, COUNTER_DROP_MARTIAN);
@@ -126,35 +128,45 @@ static enum step classify6(struct packet *p) {
   return STEP_LOOKUP;
 }
 
+/* A frame for another station: with more addresses than a port has room for, the kernel tells them apart. */
+static enum step foreign(const struct ingress *in, struct packet *p) {
+  if (!(in->flags & LCPFWD_PORT_FOREIGN)) return done_drop(p, COUNTER_DROP_NOT_FOR_US);
+  if (!vnet_ok(&p->vnet, p->len)) return done_drop(p, COUNTER_DROP_OFFLOAD);
+  return done_punt(p, COUNTER_PUNT_FOREIGN);
+}
+
+static inline int is_ours(const struct ingress *in, const struct packet *p) {
+  return (p->data[0] & 1) || !memcmp(p->data, in->mac, 6) || port_has_mac(in->port, p->data);
+}
+
+/* Headers are found, in is the port or sub-interface that takes the frame. */
 static inline enum step classify(const struct ingress *in, struct packet *p) {
-  if (!(in->flags & LCPFWD_PORT_UP)) return done_drop(p, COUNTER_DROP_PORT_DOWN);
-  if (in->flags & LCPFWD_PORT_TUN) {
-    if (!frame_parse_l3(p)) return done_drop(p, COUNTER_DROP_RUNT);
-  } else {
-    if (!frame_parse_l2(p)) return done_drop(p, COUNTER_DROP_RUNT);
-    if (!(p->data[0] & 1) && memcmp(p->data, in->mac, 6)) return done_drop(p, COUNTER_DROP_NOT_FOR_US);
+  if (!(in->flags & LCPFWD_PORT_TUN)) {
+    if (in->flags & LCPFWD_PORT_L2) {
+      if (!vnet_ok(&p->vnet, p->len)) return done_drop(p, COUNTER_DROP_OFFLOAD);
+      return done_punt(p, COUNTER_PUNT_L2);
+    }
+    if (!is_ours(in, p)) return foreign(in, p);
   }
   if (!vnet_ok(&p->vnet, p->len)) return done_drop(p, COUNTER_DROP_OFFLOAD);
-  if (p->tagged) return done_punt(p, COUNTER_PUNT_VLAN);
   if (p->ethertype == TYPE_ARP) return done_punt(p, COUNTER_PUNT_ARP);
   if (!(in->flags & LCPFWD_PORT_TUN) && (p->data[0] & 1)) {
     if (p->ethertype == TYPE_IP6 && p->len - p->l3 >= IP6_HEAD && is_nd(p->data + p->l3, p->len - p->l3))
       return done_punt(p, COUNTER_PUNT_ND);
-    return done_punt(p, !memcmp(p->data, "\xff\xff\xff\xff\xff\xff", 6) ? COUNTER_PUNT_BROADCAST : COUNTER_PUNT_MULTICAST);
+    if (!memcmp(p->data, "\xff\xff\xff\xff\xff\xff", 6)) return done_punt(p, COUNTER_PUNT_BROADCAST);
+    return multicast_routable(p) ? STEP_MULTICAST : done_punt(p, COUNTER_PUNT_MULTICAST);
   }
   if (p->ethertype == TYPE_IP4) return classify4(p);
   if (p->ethertype == TYPE_IP6) return classify6(p);
+  if (p->ethertype == TYPE_MPLS) return mpls_classify(in, p) ? STEP_LOOKUP : STEP_DONE;
   return done_punt(p, COUNTER_PUNT_UNKNOWN);
 }
 
-/* Longest layer 3 packet that this one will be on the wire: a GSO frame is cut by the device. */
-static uint32_t wire_length(const struct packet *p, uint32_t head, uint32_t total) {
-  const uint8_t *ip = p->data + p->l3;
-  uint32_t room = p->len - p->l3;
-  if (!packet_is_gso(p)) return total;
-  uint32_t l4 = (p->vnet.gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP_L4 ? 8u
-                : room >= head + 13u ? (uint32_t)(ip[head + 12] >> 4) * 4u : 20u;
-  return head + l4 + p->vnet.gso_size;
+static inline enum step parse(const struct ingress *in, struct packet *p) {
+  if (!(in->flags & LCPFWD_PORT_UP)) return done_drop(p, COUNTER_DROP_PORT_DOWN);
+  if (in->flags & LCPFWD_PORT_TUN) return frame_parse_l3(p) ? STEP_PARSED : done_drop(p, COUNTER_DROP_RUNT);
+  if (!frame_parse_l2(p)) return done_drop(p, COUNTER_DROP_RUNT);
+  return p->tagged ? STEP_TAGGED : STEP_PARSED;
 }
 
 enum egress_result egress_resolve(const struct datapath *d, struct egress *e, const struct lcpfwd_lookup_result *found,
@@ -163,13 +175,32 @@ enum egress_result egress_resolve(const struct datapath *d, struct egress *e, co
   e->table = found->table;
   e->pathlist = found->pathlist;
   e->special = found->pathlist;
+  e->labels = e->ttl = 0;
   if (found->pathlist < LCPFWD_PL_FIRST) return EGRESS_SPECIAL;
-  const struct adj *a = adj_get(d->region, pathlist_select(d->region, found->pathlist, flow_hash));
+  const struct pathlist *list = pathlist_get_block(d->region, found->pathlist);
+  uint32_t bucket = list ? list->bucket[flow_hash & list->mask] : 0;
+  if (__builtin_expect(bucket >= BUCKET_PUNT, 0)) {
+    uint32_t i = bucket & ~BUCKET_LEG;
+    if (bucket == BUCKET_PUNT || i >= list->legs) {
+      e->special = LCPFWD_PL_PUNT;
+      return EGRESS_SPECIAL;
+    }
+    const struct pathlist_leg *leg = pathlist_legs(list) + i;
+    bucket = leg->adjacency;
+    e->labels = leg->labels;
+    e->ttl = leg->ttl;
+    e->label = pathlist_labels(list, i);
+  }
+  const struct adj *a = adj_get(d->region, bucket);
   if (!a) return EGRESS_DEAD;
   e->port = a->port;
   e->af = a->af;
   e->nh = a->nh;
   if (a->state == ADJ_ATTACHED) {
+    if (!addr) { /* what is attached to labels? */
+      e->special = LCPFWD_PL_PUNT;
+      return EGRESS_SPECIAL;
+    }
     e->af = (uint8_t)af;
     e->nh = addr;
     const struct adj *of = adj_get(d->region, adj_find_neighbour(d->region, a->port, af, addr));
@@ -195,16 +226,20 @@ static void special(struct datapath *d, const struct ingress *in, struct packet 
   }
 }
 
-static void forward4(struct datapath *d, const struct ingress *in, struct packet *p, const struct adj *a) {
+/* What labels leave of the MTU of a port. */
+static inline uint32_t mtu_below_labels(const struct port_entry *out, const struct egress *e) {
+  return port_mtu(out) - LABEL * e->labels; /* 68 at least, so never below 36 */
+}
+
+static void forward4(struct datapath *d, const struct ingress *in, struct packet *p, const struct egress *e) {
   uint8_t *ip = p->data + p->l3;
   unsigned total = load_be16(ip + 2);
-  const struct port_entry *out = port_get(d->region, a->port);
-  if (!out) return drop(p, COUNTER_DROP_DEAD_ADJACENCY);
-  if (!(port_flags(out) & LCPFWD_PORT_UP)) return drop(p, COUNTER_DROP_PORT_DOWN);
+  const struct port_entry *out = output_port(d, p, e->adj);
+  if (!out) return;
   if (ip[8] <= 1) return punt_exception(d, in, p, EXCEPTION_TTL, 0);
-  uint32_t mtu = port_mtu(out);
+  uint32_t mtu = mtu_below_labels(out, e);
   int cut = 0;
-  if (wire_length(p, (ip[0] & 15u) * 4u, total) > mtu) {
+  if (wire_length(p, ip, p->len - p->l3, (ip[0] & 15u) * 4u, total) > mtu) {
     if ((load_be16(ip + 6) & DONT_FRAGMENT) || packet_is_gso(p) || (in->flags & LCPFWD_PORT_KERNEL_FWD4))
       return punt_exception(d, in, p, EXCEPTION_TOO_BIG, mtu);
     cut = 1;
@@ -214,30 +249,27 @@ static void forward4(struct datapath *d, const struct ingress *in, struct packet
   store16(ip + 10, checksum_replace(load16(ip + 10), before, load16(ip + 8)));
   p->len = p->l3 + total; /* Ethernet padding stays behind */
   p->counter = COUNTER_FORWARD_IP4;
-  if (cut) return fragment4(d, p, a, mtu);
-  if (!packet_rewrite(p, a)) return drop(p, COUNTER_DROP_NO_ROOM);
-  count_adjacency(d->region, d->worker, a->id, 1, p->len);
+  if (cut) return fragment4(d, p, e, mtu);
+  if (!packet_output(d, p, e, ip[8])) return drop(p, COUNTER_DROP_NO_ROOM);
 }
 
-static void forward6(struct datapath *d, const struct ingress *in, struct packet *p, const struct adj *a) {
+static void forward6(struct datapath *d, const struct ingress *in, struct packet *p, const struct egress *e) {
   uint8_t *ip = p->data + p->l3;
   uint32_t payload = load_be16(ip + 4);
   /* A payload length of 0 before a hop-by-hop header is a jumbogram (RFC 2675): it ends with its frame. */
   uint32_t total = payload || ip[6] != PROTO_HOPOPT ? IP6_HEAD + payload : p->len - p->l3;
-  const struct port_entry *out = port_get(d->region, a->port);
-  if (!out) return drop(p, COUNTER_DROP_DEAD_ADJACENCY);
-  if (!(port_flags(out) & LCPFWD_PORT_UP)) return drop(p, COUNTER_DROP_PORT_DOWN);
+  const struct port_entry *out = output_port(d, p, e->adj);
+  if (!out) return;
   if (ip[7] <= 1) return punt_exception(d, in, p, EXCEPTION_TTL, 0);
-  uint32_t mtu = port_mtu(out);
-  if (wire_length(p, IP6_HEAD, total) > mtu) return punt_exception(d, in, p, EXCEPTION_TOO_BIG, mtu);
+  uint32_t mtu = mtu_below_labels(out, e);
+  if (wire_length(p, ip, p->len - p->l3, IP6_HEAD, total) > mtu) return punt_exception(d, in, p, EXCEPTION_TOO_BIG, mtu);
   ip[7]--;
   p->len = p->l3 + total;
   p->counter = COUNTER_FORWARD_IP6;
-  if (!packet_rewrite(p, a)) return drop(p, COUNTER_DROP_NO_ROOM);
-  count_adjacency(d->region, d->worker, a->id, 1, p->len);
+  if (!packet_output(d, p, e, ip[7])) return drop(p, COUNTER_DROP_NO_ROOM);
 }
 
-static void route(struct datapath *d, const struct ingress *in, struct packet *p, const struct lcpfwd_lookup_result *found) {
+static inline void route(struct datapath *d, const struct ingress *in, struct packet *p, const struct lcpfwd_lookup_result *found) {
   const uint8_t *ip = p->data + p->l3;
   unsigned v4 = p->ethertype == TYPE_IP4;
   const uint8_t *dst = v4 ? ip + 16 : ip + 24;
@@ -245,41 +277,91 @@ static void route(struct datapath *d, const struct ingress *in, struct packet *p
   struct egress e;
   p->table = found->table;
   p->pathlist = found->pathlist;
+  if (p->ethertype == TYPE_MPLS) return mpls_route(d, p, found);
   enum egress_result r = egress_resolve(d, &e, found, v4 ? LCPFWD_AF_INET : LCPFWD_AF_INET6, dst,
                                         v4 ? flow_hash4(ip, len) : flow_hash6(ip, len));
   int for_us = r == EGRESS_SPECIAL && e.special >= LCPFWD_PL_LOCAL && e.special <= LCPFWD_PL_MULTICAST;
   if (!v4 && !for_us && link_local6(ip + 8)) return drop(p, COUNTER_DROP_SCOPE);
   if (e.adj) p->adjacency = e.adj->id;
   switch (r) {
-    case EGRESS_SEND: v4 ? forward4(d, in, p, e.adj) : forward6(d, in, p, e.adj); break;
+    case EGRESS_SEND: v4 ? forward4(d, in, p, &e) : forward6(d, in, p, &e); break;
     case EGRESS_SPECIAL: special(d, in, p, e.special); break;
     case EGRESS_NO_NEIGHBOUR: punt_no_neighbour(d, p, e.port, e.af, e.nh); break;
     case EGRESS_DEAD: drop(p, COUNTER_DROP_DEAD_ADJACENCY); break;
   }
 }
 
+static inline void lookup(struct datapath *d, const struct ingress *in, const struct packet *p,
+                          struct lcpfwd_lookup_result *found) {
+  const uint8_t *l3 = p->data + p->l3;
+  if (p->ethertype == TYPE_IP4) {
+    fib_lookup(d->region, &in->v4, LCPFWD_AF_INET, l3 + 16, found);
+  } else if (p->ethertype == TYPE_IP6) {
+    fib_lookup(d->region, &in->v6, LCPFWD_AF_INET6, l3 + 24, found);
+  } else {
+    found->table = in->mpls;
+    found->pathlist = fib_lookup_table(d->region, in->mpls, LCPFWD_AF_MPLS, l3, &found->plen);
+  }
+}
+
+/* The sub-interface id, in *sub, which keeps the one before. 0: it is not up. */
+static int sub_load(struct datapath *d, struct ingress *sub, unsigned id) {
+  if (id != sub->id) ingress_load(d, sub, id);
+  return sub->port && (sub->flags & LCPFWD_PORT_UP);
+}
+
+/* A frame with tags: its sub-interface is where it comes in, unless they are priorities only. */
+static __attribute__((noinline)) enum step tagged(struct datapath *d, const struct ingress *parent, struct ingress *sub, struct packet *p) {
+  uint32_t tag[LCPFWD_MAX_TAGS];
+  int n = frame_tags(p, tag);
+  unsigned id = n > 0 ? subif_find(d->region, p->device, tag[0], tag[1]) : 0;
+  if (n == 0) return STEP_PARSED;
+  if (id && sub_load(d, sub, id)) {
+    p->in_port = (uint16_t)id;
+    count(d, id, COUNTER_RX_PACKETS, 1);
+    count(d, id, COUNTER_RX_BYTES, p->len);
+    return STEP_PARSED;
+  }
+  if (!(parent->flags & LCPFWD_PORT_L2) && !is_ours(parent, p)) return foreign(parent, p);
+  return vnet_ok(&p->vnet, p->len) ? done_punt(p, COUNTER_PUNT_VLAN) : done_drop(p, COUNTER_DROP_OFFLOAD);
+}
+
 void phy_burst(struct datapath *d, unsigned id, struct packet *p, unsigned n) {
   struct lcpfwd_lookup_result found[BURST];
-  uint8_t step[BURST];
-  struct ingress in;
+  uint8_t steps[BURST];
+  struct ingress in, sub;
   uint64_t bytes = 0;
   ingress_load(d, &in, id);
+  sub.id = 0;
   for (unsigned i = 0; i < n; i++) {
-    p[i].in_port = (uint16_t)id;
+    p[i].in_port = p[i].device = (uint16_t)id;
     p[i].out_port = 0;
     p[i].from_host = 0;
     p[i].table = p[i].pathlist = p[i].adjacency = 0;
     bytes += p[i].len;
-    step[i] = (uint8_t)classify(&in, &p[i]);
-    if (step[i] != STEP_LOOKUP) continue;
-    const uint8_t *ip = p[i].data + p[i].l3;
-    if (p[i].ethertype == TYPE_IP4)
-      fib_lookup(d->region, &in.v4, LCPFWD_AF_INET, ip + 16, &found[i]);
-    else
-      fib_lookup(d->region, &in.v6, LCPFWD_AF_INET6, ip + 24, &found[i]);
+    const struct ingress *at = &in;
+    enum step step = parse(&in, &p[i]);
+    if (__builtin_expect(step == STEP_TAGGED, 0)) {
+      step = tagged(d, &in, &sub, &p[i]);
+      if (p[i].in_port != id) at = &sub;
+    }
+    if (step == STEP_PARSED) step = classify(at, &p[i]);
+    if (step == STEP_LOOKUP) lookup(d, at, &p[i], &found[i]);
+    steps[i] = (uint8_t)step;
   }
-  for (unsigned i = 0; i < n; i++)
-    if (step[i] == STEP_LOOKUP) route(d, &in, &p[i], &found[i]);
+  for (unsigned i = 0; i < n; i++) {
+    if (steps[i] == STEP_MULTICAST) multicast_forward(d, &p[i]);
+    if (steps[i] != STEP_LOOKUP) continue;
+    const struct ingress *at = &in;
+    if (__builtin_expect(p[i].in_port != id, 0)) {
+      at = &sub;
+      if (!sub_load(d, &sub, p[i].in_port)) { /* it was taken away a moment ago */
+        drop(&p[i], COUNTER_DROP_PORT_DOWN);
+        continue;
+      }
+    }
+    route(d, at, &p[i], &found[i]);
+  }
   count(d, id, COUNTER_RX_PACKETS, n);
   count(d, id, COUNTER_RX_BYTES, bytes);
   burst_account(d, p, n);

@@ -25,7 +25,7 @@ static void options_keep_copied(uint8_t *ip, unsigned ihl) {
   }
 }
 
-void fragment4(struct datapath *d, struct packet *p, const struct adj *a, uint32_t mtu) {
+void fragment4(struct datapath *d, struct packet *p, const struct egress *e, uint32_t mtu) {
   const uint8_t *ip = p->data + p->l3;
   unsigned ihl = (ip[0] & 15u) * 4u;
   /* Padding is gone, so the sum and its field must still lie inside; and neither over the header. */
@@ -50,9 +50,8 @@ void fragment4(struct datapath *d, struct packet *p, const struct adj *a, uint32
     store16(f->data + 10, checksum(f->data, ihl));
     f->ethertype = TYPE_IP4;
     f->in_port = p->in_port;
-    if (!packet_rewrite(f, a)) return drop(p, COUNTER_DROP_NO_ROOM);
+    if (!packet_output(d, f, e, ip[8])) return drop(p, COUNTER_DROP_NO_ROOM);
     count(d, p->in_port, COUNTER_FRAGMENTS_SENT, 1);
-    count_adjacency(d->region, d->worker, a->id, 1, f->len);
   }
   p->disposition = DISPOSE_DROP; /* the whole does not leave, its pieces do; its counter stays forward-ip4 */
 }

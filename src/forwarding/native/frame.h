@@ -17,12 +17,16 @@
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* linux 6.2; UDP segmentation, one header per gso_size bytes */
 #endif
 
+/* On the way of every packet, though called from a rarer place as well: a copy for each. */
+#define HOT static inline __attribute__((always_inline))
+
 #define ETH_HEAD 14u
 #define VLAN_TAG 4u
 #define FRAME_MAX 65600u /* longest frame read from a descriptor: 64 KiB of GSO, L2 header, tags */
-#define FRAME_ROOM 96u   /* writable bytes kept before data: vnet header, a VLAN tag, an L2 header */
+#define FRAME_ROOM 96u   /* writable bytes kept before data: an L2 header with tags, eight labels */
 
-enum { TYPE_IP4 = 0x0800, TYPE_ARP = 0x0806, TYPE_VLAN = 0x8100, TYPE_IP6 = 0x86dd, TYPE_QINQ = 0x88a8, TYPE_QINQ_OLD = 0x9100 };
+enum { TYPE_IP4 = 0x0800, TYPE_ARP = 0x0806, TYPE_VLAN = 0x8100, TYPE_IP6 = 0x86dd, TYPE_QINQ = 0x88a8, TYPE_QINQ_OLD = 0x9100,
+       TYPE_MPLS = 0x8847 };
 enum { PROTO_HOPOPT = 0, PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ROUTING = 43, PROTO_FRAGMENT = 44,
        PROTO_ICMP6 = 58, PROTO_DSTOPTS = 60, PROTO_SCTP = 132, PROTO_UDPLITE = 136 };
 
@@ -38,7 +42,9 @@ struct packet {
   uint32_t room;              /* writable bytes before data */
   struct virtio_net_hdr vnet; /* 10 bytes */
   uint16_t ethertype;         /* host order, innermost; 0: IEEE 802.3 length field */
-  uint16_t in_port, out_port;
+  uint16_t in_port; /* whose packet it is: a sub-interface where it has one */
+  uint16_t device;  /* port whose phy or TAP it came by: the parent of a sub-interface */
+  uint16_t out_port; /* whose phy or TAP it leaves by: never a sub-interface */
   uint16_t counter; /* names its fate */
   uint8_t from_host;
   uint8_t disposition;
@@ -58,6 +64,8 @@ static inline int vnet_ok(const struct virtio_net_hdr *v, uint32_t len) {
 static inline int packet_is_gso(const struct packet *p) {
   return (p->vnet.gso_type & ~VIRTIO_NET_HDR_GSO_ECN) != VIRTIO_NET_HDR_GSO_NONE;
 }
+
+#define LABEL 4u /* bytes of a label stack entry: label 20, TC 3, bottom of stack 1, TTL 8 bits (RFC 3032) */
 
 /* Find ethertype and l3. 0: the frame is shorter than its L2 header says. */
 static inline int frame_parse_l2(struct packet *p) {

@@ -123,16 +123,16 @@ static struct packet *build6(struct datapath *d, const struct ingress *in, const
   return m;
 }
 
-/* The adjacency back to the source of the offender; NULL: there is no way. */
-static const struct adj *way_back(struct datapath *d, const struct ingress *in, unsigned af, const uint8_t *to) {
+/* The way back to the source of the offender; 0: there is none. */
+static int way_back(struct datapath *d, const struct ingress *in, unsigned af, const uint8_t *to, struct egress *way) {
   struct lcpfwd_lookup_result found;
-  struct egress e;
   fib_lookup(d->region, af == LCPFWD_AF_INET ? &in->v4 : &in->v6, af, to, &found);
-  enum egress_result r = egress_resolve(d, &e, &found, af, to, (uint32_t)mix64(load_be32(to)));
-  if (r == EGRESS_NO_NEIGHBOUR) neighbour_want(d, e.port, e.af, e.nh);
-  if (r == EGRESS_SEND && port_get(d->region, e.adj->port)) return e.adj;
+  enum egress_result r = egress_resolve(d, way, &found, af, to, (uint32_t)mix64(load_be32(to)));
+  if (r == EGRESS_NO_NEIGHBOUR) neighbour_want(d, way->port, way->af, way->nh);
+  if (r == EGRESS_SEND && port_get(d->region, way->adj->port)) return 1;
   const struct adj *direct = adj_get(d->region, adj_find_neighbour(d->region, in->id, af, to));
-  return direct && direct->state == ADJ_COMPLETE ? direct : NULL;
+  *way = (struct egress){.adj = direct};
+  return direct && direct->state == ADJ_COMPLETE;
 }
 
 void icmp_error(struct datapath *d, const struct ingress *in, const struct packet *p, enum exception why, uint32_t mtu) {
@@ -147,11 +147,11 @@ void icmp_error(struct datapath *d, const struct ingress *in, const struct packe
   if (!(v4 ? askable4(ip, len) : askable6(ip, len))) return count(d, in->id, COUNTER_ICMP_SUPPRESSED, 1);
   if (v4 ? port_src4(in->port) == 0 : !memcmp(src6, none, 16)) return count(d, in->id, COUNTER_ICMP_NO_SOURCE, 1);
   if (!allowed(d, in)) return count(d, in->id, COUNTER_ICMP_LIMITED, 1);
-  const struct adj *a = way_back(d, in, v4 ? LCPFWD_AF_INET : LCPFWD_AF_INET6, v4 ? ip + 12 : ip + 8);
-  if (!a) return count(d, in->id, COUNTER_ICMP_NO_ROUTE, 1);
+  struct egress way;
+  if (!way_back(d, in, v4 ? LCPFWD_AF_INET : LCPFWD_AF_INET6, v4 ? ip + 12 : ip + 8, &way))
+    return count(d, in->id, COUNTER_ICMP_NO_ROUTE, 1);
   struct packet *m = v4 ? build4(d, in, ip, len, why, mtu) : build6(d, in, ip, len, why, mtu);
-  if (!m || !packet_rewrite(m, a)) return count(d, in->id, COUNTER_ICMP_NO_ROUTE, 1);
+  if (!m || !packet_output(d, m, &way, TTL)) return count(d, in->id, COUNTER_ICMP_NO_ROUTE, 1);
   m->in_port = in->id;
   count(d, in->id, COUNTER_ICMP_SENT, 1);
-  count_adjacency(d->region, d->worker, a->id, 1, m->len);
 }

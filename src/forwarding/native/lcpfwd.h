@@ -19,16 +19,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LCPFWD_ABI 1u /* bump with every change of this file or of the shared layout */
+#define LCPFWD_ABI 2u /* bump with every change of this file or of the shared layout */
 
 #define LCPFWD_AF_INET 4u
 #define LCPFWD_AF_INET6 6u
+#define LCPFWD_AF_MPLS 28u /* of tables: the "address" is a label, in the upper 20 bits of 4 bytes; plen is 20 */
 
 #define LCPFWD_MAX_PORTS 256u      /* port ids 1..255; 0 is "none" */
 #define LCPFWD_MAX_TABLES 4096u    /* table ids 1..4095; 0 is "none" */
 #define LCPFWD_MAX_PATHS 256u      /* legs of one path list */
 #define LCPFWD_MAX_WORKERS 8u
-#define LCPFWD_LOOKUP_TABLES 4u    /* tables that one address lookup walks, in order */
+#define LCPFWD_LOOKUP_TABLES 5u    /* tables that one address lookup walks, in order */
+#define LCPFWD_MAX_TAGS 2u         /* VLAN tags of a sub-interface */
+#define LCPFWD_MAX_MACS 16u        /* further unicast addresses of a port */
+#define LCPFWD_MAX_LABELS 8u       /* MPLS labels of one leg */
 
 /* Path lists 1..15 are built in: a route may refer to them as to any other. */
 enum lcpfwd_special {
@@ -45,16 +49,22 @@ enum lcpfwd_special {
   LCPFWD_PL_FIRST = 16,      /* first id given to lcpfwd_pathlist_set */
 };
 
-/* One leg. port 0 is not allowed. af 0: attached (the destination itself is the neighbour). */
-struct lcpfwd_path { /* 24 bytes */
+/* One leg. port 0 is allowed with LCPFWD_PATH_PUNT only. af 0: attached (the destination itself is the
+ * neighbour). labels: an IP packet gets them pushed, a labelled one has its top label replaced by them;
+ * not on a TUN port (-EOPNOTSUPP). */
+struct lcpfwd_path { /* 56 bytes */
   uint16_t port;   /* on read: 0 when the port was deleted; what falls on this leg is dropped */
   uint16_t weight; /* 1..65535 */
   uint8_t af;      /* of nh: 0, 4 or 6; an IPv4 route may have an IPv6 next hop (RFC 8950) */
-  uint8_t flags;   /* on read: LCPFWD_PATH_COMPLETE when the adjacency has a rewrite */
-  uint8_t pad[2];
+  uint8_t flags;   /* LCPFWD_PATH_* */
+  uint8_t labels;  /* how many of label[], outermost first */
+  uint8_t ttl;     /* 0: uniform model of RFC 3443. Else pipe model: of pushed labels; without labels: the
+                      packet below a popped one keeps its own */
   uint8_t nh[16];
+  uint32_t label[LCPFWD_MAX_LABELS]; /* 20 bits each; never 3, the implicit null */
 };
-#define LCPFWD_PATH_COMPLETE 1u
+#define LCPFWD_PATH_COMPLETE 1u /* on read: the adjacency has a rewrite */
+#define LCPFWD_PATH_PUNT 2u     /* no port, no next hop: this share is punted to the pair it came in on */
 
 struct lcpfwd_route { /* 28 bytes */
   uint32_t table;    /* id from lcpfwd_table_add */
@@ -65,7 +75,7 @@ struct lcpfwd_route { /* 28 bytes */
 };
 
 /* What an ingress port looks addresses up in. */
-struct lcpfwd_lookup_spec { /* 20 bytes */
+struct lcpfwd_lookup_spec { /* 24 bytes */
   uint16_t n;      /* used entries of table[] */
   uint16_t merged; /* 1: table[0] and table[1] are one LPM, table[0] wins a tie (Linux IPv4 local+main
                       before any custom rule: fib_unmerge); else strictly in order. A table in which
@@ -89,13 +99,35 @@ struct lcpfwd_neighbour { /* 28 bytes */
 };
 #define LCPFWD_NEIGH_DELETE 1u /* in apply: forget this one */
 
+/* A multicast forwarding entry: what comes in by port from source to group leaves by each of out (but
+ * port itself). Keyed by port, af, source and group. Link-local groups are accepted and never used. */
+struct lcpfwd_mroute { /* 176 bytes */
+  uint16_t port;
+  uint8_t af;      /* 4 or 6 */
+  uint8_t flags;   /* LCPFWD_MROUTE_* */
+  uint32_t domain; /* of one domain, an entry for the very source hides the one for any source everywhere */
+  uint16_t n_out;
+  uint8_t pad[6];
+  uint8_t source[16]; /* zeroes: any */
+  uint8_t group[16];
+  uint16_t out[64]; /* n_out different port ids */
+};
+#define LCPFWD_MROUTE_HOST 1u /* every packet is also punted, else one each 10 s */
+#define LCPFWD_MAX_MROUTE_OUT 64u
+#define LCPFWD_MAX_MROUTES 131072u
+
 /* Port attributes that lcpd writes directly while the port forwards (atomically, one at a time). */
 #define LCPFWD_PORT_UP 1u            /* admin up: host side is IFF_UP */
 #define LCPFWD_PORT_TUN 2u           /* layer 3 port, no Ethernet header on either side */
 #define LCPFWD_PORT_KERNEL_FWD4 4u   /* the host's kernel forwards IPv4: it answers punted exceptions */
 #define LCPFWD_PORT_KERNEL_FWD6 8u   /* the same for IPv6; where clear, the data plane sends the ICMP error */
+#define LCPFWD_PORT_L2 16u           /* the host is in a bridge, bond or the like: every frame is punted */
+#define LCPFWD_PORT_FOREIGN 32u      /* unicast frames to addresses of others are punted, not dropped */
 
-struct lcpfwd_port { /* 224 bytes */
+/* A port with parent != 0 is a sub-interface: frames of the parent's phy with exactly these tags (VLAN 0
+ * and priorities do not count). It has no device of its own: it sends by the parent's phy, and punts to
+ * the parent's TAP, tags and all. It ends with its parent. */
+struct lcpfwd_port { /* 360 bytes */
   uint32_t id;          /* in: ignored; out: 1..255 */
   uint32_t flags;       /* LCPFWD_PORT_* */
   uint32_t phy_ifindex; /* in lcpfwd's network namespace */
@@ -107,7 +139,12 @@ struct lcpfwd_port { /* 224 bytes */
   uint8_t src6[16];  /* the same for ICMPv6 */
   uint64_t generation; /* changes with every re-use of the id */
   struct lcpfwd_lookup_spec v4, v6;
-  char phy[16];  /* names for show and for recognition after a restart */
+  uint32_t mpls;       /* table of labels; 0: labelled frames are punted */
+  uint16_t parent;     /* port id; 0: a port with a phy */
+  uint8_t tags, macs;  /* how many of tag[] (0 without parent, else 1..2) and of more[] */
+  uint32_t tag[LCPFWD_MAX_TAGS]; /* outer first: TPID << 16 | VLAN id */
+  uint8_t more[LCPFWD_MAX_MACS][6]; /* further unicast addresses that are ours */
+  char phy[32];  /* names for show and for recognition after a restart */
   char host[16];
   char netns[92];
   uint32_t pad2;
@@ -207,10 +244,12 @@ int32_t lcpfwd_phy_guarded(int32_t ifindex);
 /* --- ports ------------------------------------------------------------------------------------- */
 
 /* Give the forwarder a pair. The forwarder opens the phy itself; tap_fd is passed to it and may be
- * closed here afterwards. Returns the port id. errtext (>= 160 bytes, may be NULL) says what failed. */
+ * closed here afterwards. Returns the port id. errtext (>= 160 bytes, may be NULL) says what failed.
+ * A sub-interface needs no tap_fd; -ENODEV: no such parent, -EEXIST: its tags are taken there. */
 int32_t lcpfwd_port_add(lcpfwd *f, const struct lcpfwd_port *p, int32_t tap_fd, char *errtext);
+/* With its sub-interfaces. */
 int32_t lcpfwd_port_del(lcpfwd *f, uint32_t id);
-/* Write the mutable attributes: flags, mtu, mac, src4, src6, v4, v6, host, host_ifindex. */
+/* Write the mutable attributes: flags, mtu, mac, macs, more, src4, src6, v4, v6, mpls, host, host_ifindex. */
 int32_t lcpfwd_port_set(lcpfwd *f, uint32_t id, const struct lcpfwd_port *p);
 /* Read up to max ports; returns how many there are. */
 int32_t lcpfwd_ports(lcpfwd *f, struct lcpfwd_port *out, uint32_t max);
@@ -241,10 +280,17 @@ int32_t lcpfwd_routes_dump(lcpfwd *f, uint32_t table, struct lcpfwd_route *out, 
 int32_t lcpfwd_neighbours_apply(lcpfwd *f, const struct lcpfwd_neighbour *ops, uint32_t n, int32_t *results);
 /* All neighbours with an address; cursor: one u32, 0 to begin. */
 int32_t lcpfwd_neighbours_dump(lcpfwd *f, struct lcpfwd_neighbour *out, uint32_t max, uint32_t *cursor);
-/* All adjacencies; cursor as above. */
+/* Absent is success; only port, af, source and group matter to del, which cannot want for memory. A port
+ * that is deleted takes its entries along and leaves the outputs of all others. */
+int32_t lcpfwd_mroute_set(lcpfwd *f, const struct lcpfwd_mroute *m);
+int32_t lcpfwd_mroute_del(lcpfwd *f, const struct lcpfwd_mroute *m);
+/* All entries, in no order; cursor: two u32, 0 to begin. Returns how many; 0 = end. */
+int32_t lcpfwd_mroutes_dump(lcpfwd *f, struct lcpfwd_mroute *out, uint32_t max, uint32_t *cursor);
+/* All adjacencies; cursor: one u32, 0 to begin. */
 int32_t lcpfwd_adjacencies_dump(lcpfwd *f, struct lcpfwd_adjacency *out, uint32_t max, uint32_t *cursor);
 
-/* What a packet for each of n addresses (16 bytes each) would find: the code of the packet path. */
+/* What a packet for each of n addresses (16 bytes each; labels as in routes) would find: the code of the
+ * packet path. */
 int32_t lcpfwd_lookup(lcpfwd *f, const struct lcpfwd_lookup_spec *spec, uint32_t af, const uint8_t *addrs,
                       uint32_t n, struct lcpfwd_lookup_result *out);
 
@@ -260,7 +306,7 @@ int32_t lcpfwd_trace_arm(lcpfwd *f, uint32_t n);
 int32_t lcpfwd_traces(lcpfwd *f, uint64_t after, struct lcpfwd_trace *out, uint32_t max);
 
 /* sizeof of the structs above, in the order path, route, lookup_spec, lookup_result, neighbour, port,
- * event, trace, adjacency, info: the TypeScript binding checks them at load. */
+ * event, trace, adjacency, info, mroute: the TypeScript binding checks them at load. */
 uint32_t lcpfwd_sizeof(uint32_t i);
 
 #pragma GCC visibility pop

@@ -53,43 +53,69 @@ unsigned pathlist_shares(const struct lcpfwd_path *paths, unsigned n, uint16_t *
   return buckets;
 }
 
-static size_t pathlist_bytes(unsigned buckets, unsigned legs) {
+static size_t pathlist_bytes(unsigned buckets, unsigned legs, unsigned stacked) {
   return offsetof(struct pathlist, bucket) + ((buckets + 1u) & ~1u) * sizeof(uint32_t) +
-         legs * sizeof(struct pathlist_leg);
+         legs * (sizeof(struct pathlist_leg) + (stacked ? LCPFWD_MAX_LABELS * sizeof(uint32_t) : 0));
 }
 
 static size_t block_bytes(const struct pathlist *p) {
-  return pathlist_bytes(p->mask + 1u, p->legs);
+  return pathlist_bytes(p->mask + 1u, p->legs, p->stacked);
 }
 
+#define LABEL_LIMIT (1u << 20)
+#define LABEL_IMPLICIT_NULL 3u /* RFC 3032 2.1: is told by protocols, is never in a packet */
+
 static int path_check(const struct region *r, const struct lcpfwd_path *p) {
-  if (p->port == 0 || p->port >= LCPFWD_MAX_PORTS || p->weight == 0)
+  if (p->weight == 0 || p->labels > LCPFWD_MAX_LABELS)
+    return -EINVAL;
+  if (p->flags & LCPFWD_PATH_PUNT)
+    return p->port || p->af || p->labels || p->ttl ? -EINVAL : 0;
+  if (p->port == 0 || p->port >= LCPFWD_MAX_PORTS)
     return -EINVAL;
   if (p->af != 0 && p->af != LCPFWD_AF_INET && p->af != LCPFWD_AF_INET6)
     return -EINVAL;
-  return port_get(r, p->port) ? 0 : -ENODEV;
+  for (unsigned i = 0; i < p->labels; i++)
+    if (p->label[i] >= LABEL_LIMIT || p->label[i] == LABEL_IMPLICIT_NULL)
+      return -EINVAL;
+  const struct port_entry *port = port_get(r, p->port);
+  if (!port)
+    return -ENODEV;
+  return p->labels && (port_flags(port) & LCPFWD_PORT_TUN) ? -EOPNOTSUPP : 0;
 }
 
 static void release_legs(struct writer *w, const uint32_t *adjacency, unsigned n) {
   for (unsigned i = 0; i < n; i++)
-    adj_release(w, adjacency[i]);
+    if (adjacency[i])
+      adj_release(w, adjacency[i]);
+}
+
+static uint32_t bucket_word(const struct lcpfwd_path *p, unsigned leg, uint32_t adjacency) {
+  return adjacency == 0 ? BUCKET_PUNT : p->labels || p->ttl ? BUCKET_LEG | leg : adjacency;
 }
 
 /* A block with the n legs. 0: no memory. */
 static uint32_t build(struct writer *w, const struct lcpfwd_path *paths, const uint32_t *adjacency, unsigned n) {
   uint16_t share[LCPFWD_MAX_PATHS];
-  unsigned buckets = pathlist_shares(paths, n, share), at = 0;
-  uint32_t block = blocks_alloc(&w->blocks, pathlist_bytes(buckets, n));
+  unsigned buckets = pathlist_shares(paths, n, share), at = 0, stacked = 0;
+  for (unsigned i = 0; i < n; i++)
+    stacked |= paths[i].labels != 0;
+  uint32_t block = blocks_alloc(&w->blocks, pathlist_bytes(buckets, n, stacked));
   if (!block)
     return 0;
   struct pathlist *p = region_at(w->region, block);
   p->legs = (uint16_t)n;
   p->mask = (uint16_t)(buckets - 1);
   p->deleted = 0;
+  p->stacked = (uint16_t)stacked;
   for (unsigned i = 0; i < n; i++) {
-    pathlist_legs(p)[i] = (struct pathlist_leg){.adjacency = adjacency[i], .weight = paths[i].weight};
+    pathlist_legs(p)[i] = (struct pathlist_leg){
+        .adjacency = adjacency[i], .weight = paths[i].weight, .labels = paths[i].labels, .ttl = paths[i].ttl};
+    if (stacked) {
+      memset(pathlist_labels(p, i), 0, LCPFWD_MAX_LABELS * sizeof(uint32_t));
+      memcpy(pathlist_labels(p, i), paths[i].label, paths[i].labels * sizeof(uint32_t));
+    }
     for (unsigned k = 0; k < share[i]; k++)
-      p->bucket[at++] = adjacency[i];
+      p->bucket[at++] = bucket_word(&paths[i], i, adjacency[i]);
   }
   return block;
 }
@@ -102,7 +128,8 @@ static struct pathlist *pathlist_of(const struct region *r, uint32_t id) {
 
 static void release_block(struct writer *w, struct pathlist *p) {
   for (unsigned i = 0; i < p->legs; i++)
-    adj_release(w, pathlist_legs(p)[i].adjacency);
+    if (pathlist_legs(p)[i].adjacency)
+      adj_release(w, pathlist_legs(p)[i].adjacency);
 }
 
 int pathlist_set(struct writer *w, uint32_t id, const struct lcpfwd_path *paths, uint32_t n) {
@@ -118,7 +145,7 @@ int pathlist_set(struct writer *w, uint32_t id, const struct lcpfwd_path *paths,
       return err;
   }
   for (unsigned i = 0; i < n; i++) {
-    int held = adj_hold(w, paths[i].port, paths[i].af, paths[i].nh);
+    int held = paths[i].flags & LCPFWD_PATH_PUNT ? 0 : adj_hold(w, paths[i].port, paths[i].af, paths[i].nh);
     if (held < 0) {
       release_legs(w, adjacency, i);
       return held;
@@ -156,7 +183,7 @@ int pathlist_del(struct writer *w, uint32_t id) {
     return 0;
   if (w->routes_of[id])
     return -EBUSY;
-  STORE(&p->deleted, 1);
+  STORE(&p->deleted, (uint16_t)1);
   release_block(w, p);
   blocks_retire_id(&w->blocks, RETIRED_PATHLIST, id);
   w->pathlists--;
@@ -177,7 +204,13 @@ int pathlist_get(struct writer *w, uint32_t id, struct lcpfwd_path *out, uint32_
   for (unsigned i = 0; i < p->legs && i < max; i++) {
     const struct pathlist_leg *leg = &pathlist_legs(p)[i];
     const struct adj *a = adj_get(w->region, leg->adjacency);
-    out[i] = (struct lcpfwd_path){.port = a->state == ADJ_DEAD ? 0 : a->port, .weight = (uint16_t)leg->weight, .af = a->af};
+    out[i] = (struct lcpfwd_path){.weight = leg->weight, .flags = LCPFWD_PATH_PUNT, .labels = leg->labels, .ttl = leg->ttl};
+    if (p->stacked)
+      memcpy(out[i].label, pathlist_labels(p, i), sizeof out[i].label);
+    if (leg->adjacency == 0)
+      continue;
+    out[i].port = a->state == ADJ_DEAD ? 0 : a->port;
+    out[i].af = a->af;
     out[i].flags = a->state == ADJ_COMPLETE ? LCPFWD_PATH_COMPLETE : 0;
     memcpy(out[i].nh, a->nh, sizeof a->nh);
   }
@@ -195,12 +228,16 @@ static int recover_one(struct writer *w, uint32_t block) {
     return -EUCLEAN;
   struct pathlist *p = region_at(w->region, block);
   unsigned buckets = p->mask + 1u;
-  if (p->legs < 1 || p->legs > LCPFWD_MAX_PATHS || buckets > PATHLIST_MAX_BUCKETS || (buckets & p->mask) ||
+  if (p->legs < 1 || p->legs > LCPFWD_MAX_PATHS || buckets > PATHLIST_MAX_BUCKETS || (buckets & p->mask) || p->stacked > 1 ||
       !blocks_contain(&w->blocks, block, block_bytes(p)))
     return -EUCLEAN;
   for (unsigned i = 0; i < p->legs && !p->deleted; i++) {
     uint32_t id = pathlist_legs(p)[i].adjacency;
-    if (id == 0 || id >= w->region->head->adjacency_end || w->region->head->adjacencies[id] == 0)
+    if (pathlist_legs(p)[i].labels > (p->stacked ? LCPFWD_MAX_LABELS : 0u))
+      return -EUCLEAN;
+    if (id == 0)
+      continue;
+    if (id >= w->region->head->adjacency_end || w->region->head->adjacencies[id] == 0)
       return -EUCLEAN;
     w->adjacency_refs[id]++;
   }

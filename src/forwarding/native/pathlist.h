@@ -1,4 +1,6 @@
-/* pathlist.h - path lists: what routes refer to. A set of weighted legs, each an adjacency.
+/* pathlist.h - path lists: what routes refer to. A set of weighted legs, each an adjacency, with labels
+ * or without, or a share that is punted. A labelled leg holds its neighbour's adjacency as any other does,
+ * so it changes with the neighbour; the labels are the list's own.
  *
  * A block is immutable; replacing the legs publishes another block under the same id, so a route never
  * changes when its paths do. Flows are spread over buckets, a power of two of them: each leg gets its
@@ -16,19 +18,30 @@
 struct writer;
 
 struct pathlist_leg {
-  uint32_t adjacency;
-  uint32_t weight;
+  uint32_t adjacency; /* 0: punted */
+  uint16_t weight;
+  uint8_t labels, ttl; /* as in struct lcpfwd_path */
 };
 
 struct pathlist {
   uint16_t legs;
   uint16_t mask; /* buckets - 1 */
-  uint32_t deleted; /* the writer's: 1 while workers may still come here from a route they looked up */
-  uint32_t bucket[]; /* mask + 1 adjacency ids, then (8-byte aligned) the legs */
+  uint16_t deleted; /* the writer's: 1 while workers may still come here from a route they looked up */
+  uint16_t stacked; /* 1: behind the legs, LCPFWD_MAX_LABELS labels for each */
+  uint32_t bucket[]; /* mask + 1 words, then (8-byte aligned) the legs */
 };
 
-static inline struct pathlist_leg *pathlist_legs(struct pathlist *p) {
-  return (struct pathlist_leg *)(void *)(p->bucket + ((p->mask + 2u) & ~1u));
+/* A bucket's word: the id of a plain adjacency, or one of these. */
+#define BUCKET_LEG 0x80000000u  /* with the index of a leg that has labels or a ttl */
+#define BUCKET_PUNT 0x40000000u
+
+static inline struct pathlist_leg *pathlist_legs(const struct pathlist *p) {
+  return (struct pathlist_leg *)(uintptr_t)(const void *)(p->bucket + ((p->mask + 2u) & ~1u));
+}
+
+/* Labels of leg i, outermost first; only when p->stacked. */
+static inline uint32_t *pathlist_labels(const struct pathlist *p, unsigned i) {
+  return (uint32_t *)(void *)(pathlist_legs(p) + p->legs) + i * LCPFWD_MAX_LABELS;
 }
 
 /* See lcpfwd_pathlist_set/_del/_get. */

@@ -6,11 +6,14 @@
 
 #include "adj.h"
 #include "reader.h"
+#include "subif.h"
 #include "writer.h"
 
 #define LEAST_MTU 68u     /* RFC 791 */
 #define MOST_MTU 65535u
-#define PORT_FLAGS (LCPFWD_PORT_UP | LCPFWD_PORT_TUN | LCPFWD_PORT_KERNEL_FWD4 | LCPFWD_PORT_KERNEL_FWD6)
+#define PORT_FLAGS                                                                             \
+  (LCPFWD_PORT_UP | LCPFWD_PORT_TUN | LCPFWD_PORT_KERNEL_FWD4 | LCPFWD_PORT_KERNEL_FWD6 | LCPFWD_PORT_L2 | \
+   LCPFWD_PORT_FOREIGN)
 
 static int lookup_check(const struct region *r, const struct lcpfwd_lookup_spec *s, unsigned af) {
   if (s->n > LCPFWD_LOOKUP_TABLES || s->merged > 1 || (s->merged && s->n < 2))
@@ -22,7 +25,10 @@ static int lookup_check(const struct region *r, const struct lcpfwd_lookup_spec 
 }
 
 int port_check(const struct region *r, const struct lcpfwd_port *p) {
-  if ((p->flags & ~PORT_FLAGS) || p->mtu < LEAST_MTU || p->mtu > MOST_MTU)
+  if ((p->flags & ~PORT_FLAGS) || p->mtu < LEAST_MTU || p->mtu > MOST_MTU || p->macs > LCPFWD_MAX_MACS ||
+      (p->tags && !p->parent))
+    return -EINVAL;
+  if (p->mpls && (p->mpls >= LCPFWD_MAX_TABLES || r->head->tables[p->mpls].af != LCPFWD_AF_MPLS))
     return -EINVAL;
   int err = lookup_check(r, &p->v4, LCPFWD_AF_INET);
   return err ? err : lookup_check(r, &p->v6, LCPFWD_AF_INET6);
@@ -39,6 +45,18 @@ static void name_copy(char *to, const char *from, size_t size) {
   to[size - 1] = 0;
 }
 
+static void more_write(struct port_entry *e, const struct lcpfwd_port *p) {
+  uint64_t more[LCPFWD_MAX_MACS] = {0};
+  uint32_t side = e->more_side >> 8 & 1;
+  for (unsigned i = 0; i < p->macs; i++)
+    more[i] = mac_word(p->more[i]);
+  if (p->macs == (e->more_side & 0xff) && memcmp(more, e->more[side], p->macs * sizeof *more) == 0)
+    return;
+  for (unsigned i = 0; i < p->macs; i++)
+    STORE(&e->more[!side][i], more[i]);
+  PUBLISH(&e->more_side, (uint32_t)!side << 8 | p->macs);
+}
+
 static void attributes_write(struct port_entry *e, const struct lcpfwd_port *p) {
   uint64_t src6[2];
   uint32_t side = e->src6_side & 1;
@@ -50,6 +68,8 @@ static void attributes_write(struct port_entry *e, const struct lcpfwd_port *p) 
     STORE(&e->src6[!side][1], src6[1]);
     PUBLISH(&e->src6_side, !side);
   }
+  more_write(e, p);
+  STORE(&e->mpls, p->mpls);
   STORE(&e->lookup4, port_pack_lookup(&p->v4));
   STORE(&e->lookup6, port_pack_lookup(&p->v6));
   STORE(&e->host_ifindex, p->host_ifindex);
@@ -57,22 +77,34 @@ static void attributes_write(struct port_entry *e, const struct lcpfwd_port *p) 
   PUBLISH(&e->flags, p->flags);
 }
 
-int port_reserve(struct writer *w, const struct lcpfwd_port *p) {
-  struct region_head *h = w->region->head;
+static unsigned free_id(const struct region_head *h) {
   unsigned id = 1;
   while (id < LCPFWD_MAX_PORTS && ACQUIRE(&h->ports[id].state) != PORT_FREE)
     id++;
-  if (id == LCPFWD_MAX_PORTS)
-    return -ENOSPC;
+  return id < LCPFWD_MAX_PORTS ? id : 0;
+}
+
+int port_reserve(struct writer *w, const struct lcpfwd_port *p) {
+  struct region_head *h = w->region->head;
   int err = port_check(w->region, p);
+  if (!err && p->parent)
+    err = subif_check(w->region, p);
   if (err)
     return err;
+  unsigned id = free_id(h);
+  if (!id && blocks_wait(&w->blocks)) /* the ids of sub-interfaces rest for a moment */
+    id = free_id(h);
+  if (!id)
+    return -ENOSPC;
   struct port_entry *e = &h->ports[id];
   for (unsigned i = 0; i < h->workers; i++)
     for (unsigned c = 0; c < COUNTER_SLOTS; c++)
       STORE(&h->counters[i][id][c], 0);
   attributes_write(e, p);
   e->phy_ifindex = p->phy_ifindex;
+  STORE(&e->parent, p->parent);
+  STORE(&e->tags[0], p->parent ? p->tag[0] : 0);
+  STORE(&e->tags[1], p->parent && p->tags == 2 ? p->tag[1] : 0);
   e->mac = mac_word(p->mac);
   e->generation = ++h->port_generation;
   name_copy(e->phy, p->phy, sizeof e->phy);
@@ -117,6 +149,13 @@ void port_read(const struct region *r, unsigned id, struct lcpfwd_port *out) {
   port_src6(e, out->src6);
   port_lookup_spec(e, LCPFWD_AF_INET, &out->v4);
   port_lookup_spec(e, LCPFWD_AF_INET6, &out->v6);
+  out->mpls = e->mpls;
+  out->parent = (uint16_t)e->parent;
+  memcpy(out->tag, e->tags, sizeof out->tag);
+  out->tags = (uint8_t)((e->tags[0] != 0) + (e->tags[1] != 0));
+  out->macs = (uint8_t)(e->more_side & 0xff);
+  for (unsigned i = 0; i < out->macs; i++)
+    memcpy(out->more[i], &e->more[e->more_side >> 8 & 1][i], sizeof out->more[i]);
   memcpy(out->phy, e->phy, sizeof out->phy);
   memcpy(out->host, e->host, sizeof out->host);
   memcpy(out->netns, e->netns, sizeof out->netns);

@@ -42,7 +42,8 @@ static void trace(struct datapath *d, const struct packet *p) {
   struct lcpfwd_trace t;
   memset(&t, 0, sizeof t);
   t.in_port = p->in_port;
-  t.out_port = p->out_port;
+  const struct adj *out = p->disposition == DISPOSE_PHY && p->adjacency ? adj_get(d->region, p->adjacency) : NULL;
+  t.out_port = out ? out->port : p->out_port; /* the sub-interface where there is one */
   t.from_host = p->from_host;
   t.counter = p->counter;
   t.len = p->len;
@@ -55,10 +56,10 @@ static void trace(struct datapath *d, const struct packet *p) {
 }
 
 void burst_account(struct datapath *d, struct packet *p, unsigned n) {
-  unsigned same = 0; /* runs of one fate are added at once */
+  unsigned same = 0; /* runs of one fate on one port are added at once */
   for (unsigned i = 0; i < n; i++) {
     same++;
-    if (i + 1 == n || p[i + 1].counter != p[i].counter) {
+    if (i + 1 == n || p[i + 1].counter != p[i].counter || p[i + 1].in_port != p[i].in_port) {
       count(d, p[i].in_port, p[i].counter, same);
       same = 0;
     }

@@ -68,9 +68,25 @@ static inline void port_src6(const struct port_entry *p, uint8_t *addr) {
   memcpy(addr, v, 16);
 }
 
-/* A lookup spec in one word, so that a port's tables change at once: four 12-bit ids, n, merged. */
+/* Table of labels; 0: none. */
+static inline uint32_t port_mpls(const struct port_entry *p) {
+  return LOAD(&p->mpls);
+}
+
+/* Is mac one of the port's further addresses? */
+static inline int port_has_mac(const struct port_entry *p, const uint8_t *mac) {
+  uint32_t side = ACQUIRE(&p->more_side), n = side & 0xff;
+  uint64_t v = 0;
+  memcpy(&v, mac, 6);
+  for (uint32_t i = 0; i < n && i < LCPFWD_MAX_MACS; i++)
+    if (LOAD(&p->more[side >> 8 & 1][i]) == v)
+      return 1;
+  return 0;
+}
+
+/* A lookup spec in one word, so that a port's tables change at once: five 12-bit ids, n, merged. */
 static inline uint64_t port_pack_lookup(const struct lcpfwd_lookup_spec *s) {
-  uint64_t v = (uint64_t)s->n << 48 | (uint64_t)(s->merged != 0) << 56;
+  uint64_t v = (uint64_t)s->n << 60 | (uint64_t)(s->merged != 0) << 63;
   for (unsigned i = 0; i < s->n; i++)
     v |= (uint64_t)(s->table[i] & 0xfffu) << (12 * i);
   return v;
@@ -78,23 +94,24 @@ static inline uint64_t port_pack_lookup(const struct lcpfwd_lookup_spec *s) {
 
 static inline void port_lookup_spec(const struct port_entry *p, unsigned af, struct lcpfwd_lookup_spec *s) {
   uint64_t v = LOAD(af == LCPFWD_AF_INET ? &p->lookup4 : &p->lookup6);
-  s->n = v >> 48 & 7;
-  s->merged = v >> 56 & 1;
+  s->n = v >> 60 & 7;
+  s->merged = v >> 63 & 1;
   for (unsigned i = 0; i < LCPFWD_LOOKUP_TABLES; i++)
     s->table[i] = v >> (12 * i) & 0xfffu;
 }
 
 /* --- path lists and adjacencies ---------------------------------------------------------------- */
 
-/* Of an id >= LCPFWD_PL_FIRST. Returns the adjacency id; 0: no such path list (any more). */
+/* Of an id >= LCPFWD_PL_FIRST. NULL: no such path list (any more). */
+static inline const struct pathlist *pathlist_get_block(const struct region *r, uint32_t pathlist) {
+  uint32_t block = pathlist < MAX_PATHLISTS ? ACQUIRE(&r->head->pathlists[pathlist]) : 0;
+  return block ? region_at(r, block) : NULL;
+}
+
+/* The bucket of a flow: an adjacency id, or what BUCKET_* in pathlist.h say; 0: no such path list. */
 static inline uint32_t pathlist_select(const struct region *r, uint32_t pathlist, uint32_t flow_hash) {
-  if (pathlist >= MAX_PATHLISTS)
-    return 0;
-  uint32_t block = ACQUIRE(&r->head->pathlists[pathlist]);
-  if (block == 0)
-    return 0;
-  const struct pathlist *p = region_at(r, block);
-  return p->bucket[flow_hash & p->mask];
+  const struct pathlist *p = pathlist_get_block(r, pathlist);
+  return p ? p->bucket[flow_hash & p->mask] : 0;
 }
 
 /* NULL when there is none of that id (any more). */
@@ -128,7 +145,7 @@ static inline uint32_t adj_find_neighbour(const struct region *r, unsigned port,
 /* l2: destination, source and possibly tags of a frame, without the ethertype: len 12, 16, 20 …
  * Returns the adjacency whose rewrite is exactly that, 0: none. A TUN frame has no such bytes: use
  * the port's attached adjacency. */
-static inline uint32_t adj_find_rewrite(const struct region *r, unsigned port, const uint8_t *l2, unsigned len) {
+static inline __attribute__((always_inline)) uint32_t adj_find_rewrite(const struct region *r, unsigned port, const uint8_t *l2, unsigned len) {
   uint32_t block = ACQUIRE(&r->head->rewrite_hash);
   if (block == 0 || len < 12 || len > sizeof(((struct adj *)0)->rewrite))
     return 0;

@@ -33,8 +33,11 @@
 #define PUBLISH(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 
 /* A port goes free -> reserved (lcpd wrote the attributes and asks) -> open (the forwarder has its
- * descriptors and workers may use it) -> free. Only open ports survive a restart of lcpd. */
-enum port_state { PORT_FREE = 0, PORT_RESERVED = 1, PORT_OPEN = 2 };
+ * descriptors and workers may use it) -> free. Only open ports survive a restart of lcpd. A sub-interface
+ * has no descriptors: lcpd opens it itself, and it is closing until no worker can have its id any more. */
+enum port_state { PORT_FREE = 0, PORT_RESERVED = 1, PORT_OPEN = 2, PORT_CLOSING = 3 };
+
+#define SUBIF_BUCKETS 512u /* of the hash that finds sub-interfaces, a power of two */
 
 /* Attributes of a port. lcpd writes, each word at once; workers read with the functions of reader.h. */
 struct port_entry {
@@ -49,11 +52,17 @@ struct port_entry {
   uint64_t mac;        /* the 6 bytes as they lie in a frame, then two zero bytes */
   uint64_t lookup4;    /* lcpfwd_lookup_spec packed, see port_pack_lookup */
   uint64_t lookup6;
+  uint32_t mpls;       /* table id; 0: none */
+  uint32_t parent;     /* of a sub-interface, else 0; as tags[] for the life of the port */
+  uint32_t tags[LCPFWD_MAX_TAGS]; /* TPID << 16 | VLAN id, outer first; 0: no such tag */
+  uint32_t subif_next; /* port id: the next in the bucket of subif_hash */
+  uint32_t more_side;  /* which of more[] is valid, << 8 | how many: turned as src6_side is */
+  uint64_t more[2][LCPFWD_MAX_MACS]; /* as mac */
   uint64_t generation;
   uint32_t src6_side;  /* which of src6[] is valid: the writer fills the other one, then turns */
   uint32_t pad;
   uint64_t src6[2][2];
-  char phy[16]; /* names: lcpd's own */
+  char phy[32]; /* names: lcpd's own */
   char host[16];
   char netns[92];
 };
@@ -91,6 +100,7 @@ struct region_head {
   _Alignas(64) uint64_t epoch; /* QSBR, starts at 1; the writer's */
   uint32_t neighbour_hash;     /* block: struct hash_array */
   uint32_t rewrite_hash;
+  uint32_t mroute_hash; /* block: struct hash_array of blocks struct mroute_group */
   uint32_t trace_armed; /* packets that are still to be recorded whatever happens to them */
 
   _Alignas(64) uint64_t trace_seq; /* last one given */
@@ -101,6 +111,7 @@ struct region_head {
   uint32_t adjacency_end;
   uint64_t port_generation;
 
+  uint32_t subif_hash[SUBIF_BUCKETS]; /* id of a bucket's first sub-interface, see subif.h */
   struct port_entry ports[LCPFWD_MAX_PORTS];
   struct worker_entry worker[LCPFWD_MAX_WORKERS];
   struct table_entry tables[LCPFWD_MAX_TABLES];

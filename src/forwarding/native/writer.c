@@ -1,8 +1,8 @@
 /* writer.c - becoming the writer of a region, and ceasing to be (writer.h).
  *
- * Recovery is the normal way in: there is no other. It marks every block that tables, path lists and
- * adjacencies reach, counts references, builds the two hashes anew and so forgets whatever the last
- * writer had in its hands. Half-open ports (reserved, never confirmed by the forwarder) are freed.
+ * Recovery is the normal way in: there is no other. It marks every block that tables, path lists,
+ * adjacencies and multicast entries reach, counts references, builds the adjacencies' hashes anew and so
+ * forgets whatever the last writer had in its hands. Half-open ports (reserved, never confirmed by the forwarder) are freed.
  */
 #include "writer.h"
 
@@ -11,7 +11,9 @@
 
 #include "adj.h"
 #include "fib.h"
+#include "mroute.h"
 #include "pathlist.h"
+#include "subif.h"
 
 uint32_t ids_take(struct writer *w, struct ids *ids, uint32_t *end, uint32_t limit) {
   /* An id that was free at attach may still be in a worker's hands, as memory may. */
@@ -44,6 +46,8 @@ static void reclaim_id(void *ctx, enum retired_kind kind, uint32_t id) {
     pathlist_reclaim(w, id);
   else if (kind == RETIRED_ADJACENCY)
     adj_reclaim(w, id);
+  else if (kind == RETIRED_PORT)
+    subif_reclaim(w, id);
   else
     ids_give(&w->table_ids, id);
 }
@@ -56,6 +60,7 @@ static int recover(struct writer *w) {
   for (uint32_t id = 1; id < LCPFWD_MAX_PORTS; id++)
     if (h->ports[id].state == PORT_RESERVED)
       PUBLISH(&h->ports[id].state, PORT_FREE);
+  subif_recover(w);
   err = pathlist_recover(w); /* before the routes, which ask what path lists there are */
   for (uint32_t id = 1; id < LCPFWD_MAX_TABLES && !err; id++)
     if (h->tables[id].af) {
@@ -64,6 +69,8 @@ static int recover(struct writer *w) {
     }
   if (!err)
     err = adj_recover(w);
+  if (!err)
+    err = mroute_recover(w);
   if (err)
     return err;
   for (uint32_t id = w->table_end - 1; id >= 1; id--)
@@ -75,6 +82,8 @@ static int recover(struct writer *w) {
     blocks_wait(&w->blocks);
   w->blocks.urgent = 1;
   pathlist_rebuild(w);
+  mroute_rebuild(w);
+  subif_rebuild(w);
   err = adj_rebuild(w);
   w->blocks.urgent = 0;
   blocks_settle(&w->blocks);

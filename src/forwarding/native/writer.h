@@ -27,6 +27,7 @@ struct writer {
   uint32_t neighbour_slots, rewrite_slots; /* ever used ones of the hash arrays: removed ones too */
   struct ids pathlist_ids, adjacency_ids, table_ids;
   uint32_t table_end;
+  uint32_t mroutes, mroute_slots; /* entries; slots of their hash that were ever used */
   uint32_t pathlists, adjacencies, neighbours; /* how many there are */
   int recovered; /* the last writer did not detach */
 };

@@ -7,7 +7,8 @@ import type { Pair } from '../../../src/lcp/objects.ts';
 import { createLog } from '../../../src/lib/log.ts';
 import { KernelLinks } from '../../../src/linkcontrol.ts';
 import { NamespaceWatcher } from '../../../src/watcher.ts';
-import { contract, type Opened } from '../lcp/contract.ts';
+import { contract } from '../lcp/contract.ts';
+import type { Opened } from '../lcp/contractlab.ts';
 import { describeReal, Lab } from './lab.ts';
 
 const MEMORY = 256 << 20;

@@ -33,10 +33,10 @@ it('sizes are those that the header tells', () => {
     Number(size),
   ]);
   expect(Object.fromEntries(told)).toMatchObject({
-    path: 24,
+    path: 56,
     route: 28,
     neighbour: 28,
-    port: 224,
+    port: 360,
     event: 24,
     trace: 128,
     adjacency: 88,
@@ -106,7 +106,7 @@ describeReal('the library', () => {
       'path list without legs': n.pathlistSet(handle, 0, new Uint8Array(0), 0) as number,
       'lookup of no family': n.lookup(
         handle,
-        encodeSpec(4, []),
+        encodeSpec([], false),
         5,
         new Uint8Array(16),
         1,
@@ -129,7 +129,7 @@ describeReal('the library', () => {
     const address = new Uint8Array(16);
     address.set(ipBytes('10.1.2.3'));
     const found = new Uint32Array(3);
-    expect(n.lookup(handle, encodeSpec(4, [table]), 4, address, 1, found)).toBe(0);
+    expect(n.lookup(handle, encodeSpec([table], false), 4, address, 1, found)).toBe(0);
     expect([...found]).toEqual([table, 5, 8]);
     const dumped = new Uint32Array(7 * 4);
     expect(n.routesDump(handle, table, dumped, 4, new Uint8Array(20))).toBe(1);

@@ -1,7 +1,16 @@
 // struct lcpfwd_port and struct lcpfwd_lookup_spec, byte by byte against the offsets of lcpfwd.h.
 
 import { describe, expect, it } from 'vitest';
-import { PORT, PORT_KERNEL_FWD4, PORT_KERNEL_FWD6, PORT_TUN, PORT_UP, SIZE } from '../../../src/forwarding/native.ts';
+import {
+  PORT,
+  PORT_FOREIGN,
+  PORT_KERNEL_FWD4,
+  PORT_KERNEL_FWD6,
+  PORT_L2,
+  PORT_TUN,
+  PORT_UP,
+  SIZE,
+} from '../../../src/forwarding/native.ts';
 import {
   addressText,
   afOf,
@@ -9,6 +18,8 @@ import {
   encodeLink,
   encodePair,
   encodeSpec,
+  encodeSubif,
+  type Lookups,
   macBytes,
 } from '../../../src/forwarding/port.ts';
 import type { Link, Pair } from '../../../src/lcp/objects.ts';
@@ -31,6 +42,7 @@ const link: Link = {
   netns: 'cp',
   up: true,
   mtu: 9000,
+  phyMtu: 9000,
   mac: '02:00:00:00:00:42',
   carrier: true,
   promisc: true,
@@ -41,7 +53,15 @@ const link: Link = {
   source6: 'fd00::1',
   lookup4: [],
   lookup6: [],
+  parent: '',
+  macs: [],
+  l2: false,
+  merged4: true,
+  lookupMpls: [],
 };
+
+const NOTHING: Lookups = { v4: [], v6: [], merged4: true, mpls: 0 };
+const MANY_MACS = Array.from({ length: 17 }, (_, i) => `02:00:5e:00:01:${(16 + i).toString(16)}`);
 
 const hex = (bytes: Uint8Array, from: number, length: number): string =>
   Buffer.from(bytes.subarray(from, from + length)).toString('hex');
@@ -79,7 +99,7 @@ describe('encodePair', () => {
     array.set(encodePair(two, 10, '', 1500), SIZE.port);
     new DataView(array.buffer).setUint32(PORT.id, 5, true);
     new DataView(array.buffer).setUint32(SIZE.port + PORT.id, 6, true);
-    const common = { flags: 0, phyIfindex: 0x01020304 };
+    const common = { flags: 0, phyIfindex: 0x01020304, parent: 0, tags: [] };
     expect(decodePorts(array, 2)).toEqual([
       {
         ...common,
@@ -109,10 +129,10 @@ describe('encodePair', () => {
   });
 
   it.each([
-    ['a phy name', { phy: 'a234567890123456' }],
+    ['a phy name', { phy: 'a2345678901234567890123456789012' }],
     ['a host name', { host: 'a234567890123456' }],
     ['a namespace name', { netns: 'n'.repeat(92) }],
-    ['a name of many bytes', { phy: 'é'.repeat(8) }],
+    ['a name of many bytes', { phy: 'é'.repeat(16) }],
   ])('refuses %s that does not fit, rather than cutting it', (_, wrong) => {
     expect(() => encodePair({ ...pair, ...wrong }, 9, '', 1500)).toThrow(RangeError);
   });
@@ -125,14 +145,19 @@ describe('encodePair', () => {
 
   it('reads a name that fills its field to the last byte', () => {
     const bytes = encodePair(pair, 9, '', 1500);
-    bytes.fill(0x78, PORT.phy, PORT.phy + 16);
-    expect(decodePorts(bytes, 1)[0]).toMatchObject({ phy: 'x'.repeat(16), host: 'e0' });
+    bytes.fill(0x78, PORT.phy, PORT.phy + 32);
+    expect(decodePorts(bytes, 1)[0]).toMatchObject({ phy: 'x'.repeat(32), host: 'e0' });
   });
 });
 
 describe('encodeLink', () => {
   it('puts every member where the header has it', () => {
-    const bytes = encodeLink(link, 'tap', [1, 2, 3], [4]);
+    const bytes = encodeLink({ ...link, macs: ['02:00:5e:00:01:01', '02:00:5e:00:02:02'] }, 'tap', {
+      v4: [1, 2, 3, 4, 5],
+      v6: [6],
+      merged4: true,
+      mpls: 7,
+    });
     expect(bytes.length).toBe(SIZE.port);
     expect(hex(bytes, PORT.flags, 4)).toBe('01000000');
     expect(hex(bytes, PORT.phyIfindex, 8)).toBe('0700000009000000');
@@ -140,8 +165,10 @@ describe('encodeLink', () => {
     expect(hex(bytes, PORT.mac, 6)).toBe('020000000042');
     expect(hex(bytes, PORT.src4, 4)).toBe('0a000001');
     expect(hex(bytes, PORT.src6, 16)).toBe('fd000000000000000000000000000001');
-    expect(hex(bytes, PORT.v4, SIZE.spec)).toBe('0300010001000000020000000300000000000000');
-    expect(hex(bytes, PORT.v6, SIZE.spec)).toBe('0100000004000000000000000000000000000000');
+    expect(hex(bytes, PORT.v4, SIZE.spec)).toBe('050001000100000002000000030000000400000005000000');
+    expect(hex(bytes, PORT.v6, SIZE.spec)).toBe('010000000600000000000000000000000000000000000000');
+    expect(hex(bytes, PORT.mpls, 8)).toBe('0700000000000002');
+    expect(hex(bytes, PORT.more, 18)).toBe(`02005e00010102005e000202${'00'.repeat(6)}`);
     expect(text(bytes, PORT.host)).toBe('renamed0');
   });
 
@@ -150,29 +177,51 @@ describe('encodeLink', () => {
     ['up', {}, 'tap', PORT_UP],
     ['a TUN', {}, 'tun', PORT_UP | PORT_TUN],
     ['the kernel forwards IPv4', { forwarding4: true }, 'tap', PORT_UP | PORT_KERNEL_FWD4],
+    ['the host is bridged', { l2: true }, 'tap', PORT_UP | PORT_L2],
+    ['more addresses than there is room for', { macs: MANY_MACS }, 'tap', PORT_UP | PORT_FOREIGN],
+    ['as many as there is room for', { macs: MANY_MACS.slice(1) }, 'tap', PORT_UP],
     ['the kernel forwards IPv6', { forwarding6: true }, 'tap', PORT_UP | PORT_KERNEL_FWD6],
   ] as const)('flags: %s', (_, change, type, flags) => {
-    expect(encodeLink({ ...link, ...change }, type, [], [])[PORT.flags]).toBe(flags);
+    expect(encodeLink({ ...link, ...change }, type, NOTHING)[PORT.flags]).toBe(flags);
   });
 
   it('without sources they are zero', () => {
-    const bytes = encodeLink({ ...link, source4: '', source6: '' }, 'tap', [], []);
+    const bytes = encodeLink({ ...link, source4: '', source6: '' }, 'tap', NOTHING);
     expect(hex(bytes, PORT.src4, 20)).toBe('00'.repeat(20));
+  });
+});
+
+describe('encodeSubif', () => {
+  it('says its parent and tags, and comes back through decodePorts', () => {
+    const phy = 'abcdefghijklmno.ad4094.4094';
+    const bytes = encodeSubif(
+      { kind: 'subif', phy, parent: 'abcdefghijklmno', tags: [0x88a8_0ffe, 0x8100_0ffe], netns: 'cp' },
+      9,
+    );
+    expect(hex(bytes, PORT.parent, 12)).toBe('09000200fe0fa888fe0f0081');
+    expect(text(bytes, PORT.phy)).toBe(phy);
+    expect(decodePorts(bytes, 1)[0]).toMatchObject({
+      phy,
+      parent: 9,
+      tags: [0x88a8_0ffe, 0x8100_0ffe],
+      netns: 'cp',
+      type: 'tap',
+      flags: 0,
+    });
   });
 });
 
 describe('encodeSpec', () => {
   it.each([
-    ['IPv4 merges two tables by default', 4, [1, 2], undefined, '02000100'],
-    ['one table has nothing to merge with', 4, [1], undefined, '01000000'],
-    ['IPv6 never', 6, [1, 2], undefined, '02000000'],
-    ['as it is told', 6, [1, 2], true, '02000100'],
-    ['four tables at most', 6, [1, 2, 3, 4, 5], undefined, '04000000'],
-  ] as const)('%s', (_, family, handles, merged, head) => {
-    const bytes = encodeSpec(family, handles, merged);
+    ['two tables as one', [1, 2], true, '02000100'],
+    ['one table has nothing to merge with', [1], true, '01000000'],
+    ['one after the other', [1, 2], false, '02000000'],
+    ['five tables at most', [1, 2, 3, 4, 5, 6], false, '05000000'],
+  ] as const)('%s', (_, handles, merged, head) => {
+    const bytes = encodeSpec(handles, merged);
     expect(bytes.length).toBe(SIZE.spec);
     expect(hex(bytes, 0, 4)).toBe(head);
-    expect([...new Uint32Array(bytes.buffer, 4)].filter((h) => h !== 0)).toEqual(handles.slice(0, 4));
+    expect([...new Uint32Array(bytes.buffer, 4)].filter((h) => h !== 0)).toEqual(handles.slice(0, 5));
   });
 });
 

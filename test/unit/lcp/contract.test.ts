@@ -1,7 +1,8 @@
 // The contract suite on the fake data plane, so that what the core's tests believe of it is what drivers promise.
 
 import type { Pair } from '../../../src/lcp/objects.ts';
-import { contract, type Opened } from './contract.ts';
+import { contract } from './contract.ts';
+import type { Opened } from './contractlab.ts';
 import { FakeDataPlane } from './fakedataplane.ts';
 
 const PHYS = [3, 4];

@@ -4,42 +4,10 @@
 // lets go of it with keep and connects anew, as a restarted lcpd does.
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  type DataPlane,
-  newRouteBatch,
-  type Operation,
-  ROUTE_WORDS,
-  type RouteBatch,
-} from '../../../src/lcp/dataplane.ts';
-import {
-  type Family,
-  FIRST_HANDLE,
-  keyOf,
-  type LcpObject,
-  type Link,
-  type Neighbour,
-  type Pair,
-  type Path,
-  type PathSet,
-  pathsText,
-  SPECIAL,
-  type Table,
-  tableKey,
-} from '../../../src/lcp/objects.ts';
-import { parsePrefix, wordsOf } from '../../../src/lib/ip.ts';
-
-export interface Opened {
-  readonly dataplane: DataPlane;
-  /** Every state reported so far. */
-  readonly states: readonly string[];
-  readonly pairs: readonly [Pair, Pair];
-  /** Whether the pair's host interface exists now. */
-  hostExists(pair: Pair): boolean | Promise<boolean>;
-  again(): Promise<Opened>;
-  cleanup(): Promise<void>;
-}
-
-const NETNS = (o: Opened): string => o.pairs[0].netns;
+import type { Operation } from '../../../src/lcp/dataplane.ts';
+import { FIRST_HANDLE, keyOf, type Path, pathsText, SPECIAL, type Table, tableKey } from '../../../src/lcp/objects.ts';
+import { contractLab, type Opened, type Row } from './contractlab.ts';
+import { contractOfPorts } from './contractports.ts';
 
 export const contract = (name: string, open: () => Promise<Opened>): void => {
   describe(`${name} keeps the driver contract`, () => {
@@ -49,64 +17,7 @@ export const contract = (name: string, open: () => Promise<Opened>): void => {
     });
     afterEach(() => o.cleanup());
 
-    const one = async (op: 'set' | 'delete', object: LcpObject, handle = 0) => {
-      const [result] = await o.dataplane.apply([{ op, object, handle }]);
-      if (result === undefined) throw new Error('no answer');
-      return result;
-    };
-    /** Sets and gives the handle; fails when it is refused. */
-    const put = async (object: LcpObject, handle = 0): Promise<number> => {
-      const result = await one('set', object, handle);
-      expect(result).toMatchObject({ ok: true });
-      return result.handle ?? 0;
-    };
-    const held = async (kind: string): Promise<string[]> =>
-      (await o.dataplane.dump())
-        .filter(({ object }) => object.kind === kind)
-        .map(({ object, handle }) =>
-          `${object.kind === 'pathset' ? pathsText(object.paths) : keyOf(object)} ${handle ?? ''}`.trim(),
-        )
-        .sort();
-    const pairs = async (): Promise<[number, number]> => [await put(o.pairs[0]), await put(o.pairs[1])];
-    const table = (family: Family, id: number): Table => ({ kind: 'table', netns: NETNS(o), family, table: id });
-    const leg = (at: 0 | 1, via: string, weight = 1): Path => ({ phy: o.pairs[at].phy, via, weight });
-    const set = (...paths: Path[]): PathSet => ({ kind: 'pathset', id: 'test#1', paths });
-    const neighbour = (address: string, mac = '02:00:00:00:00:01'): Neighbour => ({
-      kind: 'neighbour',
-      phy: o.pairs[0].phy,
-      family: address.includes(':') ? 6 : 4,
-      address,
-      mac,
-    });
-
-    type Row = readonly [table: number, prefix: string, target: number];
-    const batchOf = (family: Family, rows: readonly Row[]): RouteBatch => {
-      const batch = newRouteBatch(family, rows.length);
-      for (const [handle, text, target] of rows) {
-        const prefix = parsePrefix(text);
-        if (prefix === undefined) throw new Error(text);
-        batch.words.set([handle, target, prefix.length, ...wordsOf(prefix.bytes)], batch.count++ * ROUTE_WORDS);
-      }
-      return batch;
-    };
-    const route = async (family: Family, ...rows: Row[]): Promise<{ failed: number; ok: boolean[] }> => {
-      const batch = batchOf(family, rows);
-      const failed = await o.dataplane.applyRoutes(batch);
-      return { failed, ok: [...batch.results.subarray(0, batch.count)].map((r) => r === 0) };
-    };
-    const routes = async (handle: number, family: Family): Promise<string[]> => {
-      const out: string[] = [];
-      await o.dataplane.dumpRoutes(handle, family, ({ words, count }) => {
-        for (let i = 0; i < count; i++) {
-          const w = words.subarray(i * ROUTE_WORDS, (i + 1) * ROUTE_WORDS);
-          const address = [...w.subarray(3, family === 4 ? 4 : 7)].join('.');
-          out.push(`${address}/${(w[2] as number) & 0xff} ${w[1]}`);
-        }
-      });
-      return out.sort();
-    };
-    const find = async (family: Family, tables: number[], merged: boolean, ...addresses: string[]): Promise<string[]> =>
-      (await o.dataplane.lookup(family, tables, merged, addresses)).map((a) => `${a.table} ${a.target}/${a.prefixlen}`);
+    const { one, put, held, pairs, table, leg, set, neighbour, route, routes, find, link } = contractLab(() => o);
 
     it('is up, once, and says who it is', async () => {
       expect(o.states).toEqual(['up']);
@@ -223,30 +134,11 @@ export const contract = (name: string, open: () => Promise<Opened>): void => {
     it('links: taken with a pair, refused without', async () => {
       const lookup4 = [table(4, 255), table(4, 254)].map(keyOf);
       const [first] = o.pairs;
-      const link = (hostIfindex: number): Link => ({
-        kind: 'link',
-        phy: first.phy,
-        phyIfindex: first.phyIfindex,
-        hostIfindex,
-        netns: first.netns,
-        up: true,
-        mtu: 1400,
-        mac: '02:00:00:00:00:42',
-        carrier: true,
-        promisc: true,
-        host: first.host,
-        forwarding4: true,
-        forwarding6: false,
-        source4: '10.0.0.1',
-        source6: 'fd00::1',
-        lookup4,
-        lookup6: [],
-      });
-      expect(await one('set', link(1))).toMatchObject({ ok: false });
+      expect(await one('set', link(1, { lookup4 }))).toMatchObject({ ok: false });
       const host = await put(first);
       for (const key of [255, 254]) await put(table(4, key));
-      for (let i = 0; i < 2; i++) expect(await one('set', link(host))).toMatchObject({ ok: true });
-      expect(await one('delete', link(host))).toMatchObject({ ok: true });
+      for (let i = 0; i < 2; i++) expect(await one('set', link(host, { lookup4 }))).toMatchObject({ ok: true });
+      expect(await one('delete', link(host, { lookup4 }))).toMatchObject({ ok: true });
     });
 
     it('routes: a result for each, bad ones leave the others', async () => {
@@ -392,4 +284,5 @@ export const contract = (name: string, open: () => Promise<Opened>): void => {
       expect(o.dataplane.counters().every((c) => c.value >= 0 && c.name !== '')).toBe(true);
     });
   });
+  contractOfPorts(name, open);
 };

@@ -1,7 +1,8 @@
 // Derive: what a kernel state comes to, case by case: legs, nexthop objects, the best entry, neighbours, sources.
 
 import { describe, expect, it } from 'vitest';
-import { deriveLink, deriveNeighbour, derivePathSet, deriveRoute, legsOf } from '../../../src/lcp/derive.ts';
+import { deriveNeighbour, derivePathSet, deriveRoute, legsOf } from '../../../src/lcp/derive.ts';
+import { deriveLink } from '../../../src/lcp/derivelink.ts';
 import { Namespace } from '../../../src/lcp/namespace.ts';
 import { SPECIAL } from '../../../src/lcp/objects.ts';
 import { Pairs } from '../../../src/lcp/pairs.ts';
@@ -89,10 +90,10 @@ describe('legs', () => {
     ],
     ['over no pair', { dst: D, legs: [{ oif: 4, gateway: GW }] }, [], `special ${SPECIAL.punt}`],
     [
-      'one of two over no pair',
+      'one of three over no pair: its share is punted',
       { dst: D, legs: [{ oif: 4, gateway: GW }, ...two] },
       [],
-      `wan0 ${GW} 3, lan0 10.0.1.2 1`,
+      `  1, wan0 ${GW} 3, lan0 10.0.1.2 1`,
     ],
     ['with an encapsulation', { dst: D, legs: [{ oif: 2, gateway: GW }], encapType: 1 }, [], `special ${SPECIAL.punt}`],
     ['none at all', { dst: D, legs: [] }, [], 'special 0'],
@@ -275,11 +276,17 @@ describe('links', () => {
     expect(deriveLink('wan0', 7, ns, own(k.IFF_UP | k.IFF_LOWER_UP), 2)).toEqual({
       kind: 'link',
       phy: 'wan0',
+      parent: '',
+      macs: [],
+      l2: false,
+      merged4: true,
+      lookupMpls: [],
       phyIfindex: 7,
       hostIfindex: 2,
       netns: 'cp',
       up: true,
       mtu: 9000,
+      phyMtu: 9000,
       mac: '02:00:00:00:00:99',
       carrier: true,
       promisc: true,

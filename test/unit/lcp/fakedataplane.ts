@@ -7,33 +7,27 @@
 import type * as dp from '../../../src/lcp/dataplane.ts';
 import { newRouteBatch, ROUTE_WORDS } from '../../../src/lcp/dataplane.ts';
 import {
-  type Family,
   FIRST_HANDLE,
   type Kind,
   keyOf,
   type LcpObject,
   type Link,
+  type Mroute,
   type Neighbour,
   type Pair,
   type Path,
   pathsText,
+  type RouteFamily,
   SPECIAL,
   SPECIAL_NAMES,
+  type Subif,
   type Table,
   tableKey,
 } from '../../../src/lcp/objects.ts';
-import { AF_INET, AF_INET6, formatWords, ipBytes, maskBytes, maxPrefixLength, wordsOf } from '../../../src/lib/ip.ts';
+import { type FakeRouteRow, isPrefix, labelsFit, lookupIn, prefixText, rowKey, wordCount } from './heldroutes.ts';
 
 const ENOENT = -2;
 const EINVAL = -22;
-
-interface FakeRouteRow {
-  readonly words: readonly number[];
-  readonly plen: number;
-  target: number;
-  /** Legs as they were when the route was set, where path sets are not shared. */
-  copied: readonly Path[] | undefined;
-}
 
 export interface Hosts {
   /** Makes or finds the host of a pair; its ifindex. */
@@ -43,10 +37,12 @@ export interface Hosts {
   agree(link: Link): void;
 }
 
+/** Phy of a leg whose port has ended: no device can have this name. */
+const ENDED = '/deleted';
+
 const refused = (code: string, message: string): dp.OperationResult => ({ ok: false, code, message });
-const rowKey = (words: ArrayLike<number>, at: number, family: Family, plen: number): string =>
-  `${Array.from({ length: family === 4 ? 1 : 4 }, (_, i) => words[at + i]).join('.')}/${plen}`;
-const afOf = (family: Family): number => (family === 4 ? AF_INET : AF_INET6);
+const isTag = (tag: number): boolean =>
+  [0x8100, 0x88a8].includes(tag >>> 16) && (tag & 0xffff) >= 1 && (tag & 0xffff) <= 4094;
 
 export class FakeDataPlane implements dp.DataPlane {
   readonly name = 'fake';
@@ -62,6 +58,8 @@ export class FakeDataPlane implements dp.DataPlane {
   /** What apply was asked, in order: "set pair wan0". */
   readonly log: string[] = [];
   readonly pairs = new Map<string, { pair: Pair; host: number }>();
+  readonly subifs = new Map<string, Subif>();
+  readonly mroutes = new Map<string, Mroute>();
   readonly tables = new Map<number, Table>();
   readonly links = new Map<string, Link>();
   readonly neighbours = new Map<string, Neighbour>();
@@ -91,7 +89,8 @@ export class FakeDataPlane implements dp.DataPlane {
   }
 
   #lose(): void {
-    for (const map of [this.pairs, this.tables, this.links, this.neighbours, this.pathsets, this.routes]) map.clear();
+    const { pairs, subifs, tables, links, neighbours, pathsets, mroutes, routes } = this;
+    for (const map of [pairs, subifs, tables, links, neighbours, pathsets, mroutes, routes]) map.clear();
     this.#generation++;
     this.#nextTable = 1;
     this.#nextPathset = FIRST_HANDLE;
@@ -133,7 +132,7 @@ export class FakeDataPlane implements dp.DataPlane {
     return [
       ...[...this.pairs.values()].map(({ pair, host }) => ({ object: pair, handle: host })),
       ...[...this.tables].map(([handle, object]) => ({ object, handle })),
-      ...[...this.links.values(), ...this.neighbours.values()].map((object) => ({ object })),
+      ...[...this.#plain()].map((object) => ({ object })),
       ...[...this.pathsets].map(([handle, paths]) => ({
         object: { kind: 'pathset' as const, id: `held#${handle}`, paths: paths.map((p) => ({ ...p })) },
         handle,
@@ -141,7 +140,17 @@ export class FakeDataPlane implements dp.DataPlane {
     ];
   }
 
-  async dumpRoutes(handle: number, family: Family, onBatch: (batch: dp.RouteBatch) => void): Promise<void> {
+  /** What has no handle. */
+  #plain(): LcpObject[] {
+    const { subifs, links, neighbours, mroutes } = this;
+    return [subifs, links, neighbours, mroutes].flatMap((map) => [...map.values()]);
+  }
+
+  #isPort(phy: string): boolean {
+    return this.pairs.has(phy) || this.subifs.has(phy);
+  }
+
+  async dumpRoutes(handle: number, family: RouteFamily, onBatch: (batch: dp.RouteBatch) => void): Promise<void> {
     await this.#turn();
     const batch = newRouteBatch(family, 16);
     for (const row of this.routes.get(handle)?.values() ?? []) {
@@ -173,14 +182,23 @@ export class FakeDataPlane implements dp.DataPlane {
         return set ? this.#setPair(object, handle) : this.#deletePair(object, handle);
       case 'table':
         return set ? this.#setTable(object) : this.#deleteTable(object, handle);
+      case 'subif':
+        return set ? this.#setSubif(object) : this.#deleteSubif(object);
+      case 'mroute':
+        if (!set) this.mroutes.delete(keyOf(object));
+        else if (![object.phy, ...object.out].every((phy) => this.#isPort(phy)))
+          return refused('PORT_REFUSED', 'no port');
+        else this.mroutes.set(keyOf(object), object);
+        return { ok: true };
       case 'link':
         if (!set) this.links.delete(object.phy);
-        else if (!this.pairs.has(object.phy)) return refused('PORT_REFUSED', 'no port');
+        else if (!this.#isPort(object.phy)) return refused('PORT_REFUSED', 'no port');
+        else if (Math.max(object.lookup4.length, object.lookup6.length) > 5) return refused('PORT_REFUSED', 'tables');
         else this.#setLink(object);
         return { ok: true };
       case 'neighbour':
         if (!set) this.neighbours.delete(keyOf(object));
-        else if (!this.pairs.has(object.phy)) return refused('PORT_REFUSED', 'no port');
+        else if (!this.#isPort(object.phy)) return refused('PORT_REFUSED', 'no port');
         else this.neighbours.set(keyOf(object), object);
         return { ok: true };
       case 'pathset':
@@ -190,18 +208,45 @@ export class FakeDataPlane implements dp.DataPlane {
 
   #setLink(link: Link): void {
     this.links.set(link.phy, link);
-    this.#hosts.agree(link);
+    if (link.parent === '') this.#hosts.agree(link);
   }
 
-  /** A port that ends takes its link and neighbours along; legs over it lead nowhere. */
+  #setSubif(subif: Subif): dp.OperationResult {
+    const { phy, parent, tags } = subif;
+    const tagsText = tags.join();
+    if (!this.pairs.has(parent)) return refused('PORT_REFUSED', `${parent} has no port`);
+    if (tags.length < 1 || tags.length > 2 || !tags.every(isTag)) return refused('PORT_REFUSED', `tags ${tagsText}`);
+    for (const other of this.subifs.values()) {
+      if (other.phy !== phy && other.parent === parent && other.tags.join() === tagsText) {
+        return refused('PORT_REFUSED', `${other.phy} has these tags`);
+      }
+    }
+    const held = this.subifs.get(phy);
+    if (held !== undefined && (held.parent !== parent || held.tags.join() !== tagsText)) this.#losePort(phy);
+    this.subifs.set(phy, subif);
+    return { ok: true };
+  }
+
+  #deleteSubif({ phy }: Subif): dp.OperationResult {
+    if (this.subifs.has(phy)) this.#losePort(phy);
+    return { ok: true };
+  }
+
+  /** A port that ends takes its sub-interfaces, link, neighbours and entries along; legs over it lead nowhere. */
   #losePort(phy: string): void {
+    for (const subif of this.subifs.values()) if (subif.parent === phy) this.#losePort(subif.phy);
+    for (const [key, m] of this.mroutes) {
+      if (m.phy === phy) this.mroutes.delete(key);
+      else if (m.out.includes(phy)) this.mroutes.set(key, { ...m, out: m.out.filter((o) => o !== phy) });
+    }
     this.pairs.delete(phy);
+    this.subifs.delete(phy);
     this.links.delete(phy);
     for (const [key, n] of this.neighbours) if (n.phy === phy) this.neighbours.delete(key);
     for (const [handle, paths] of this.pathsets) {
       this.pathsets.set(
         handle,
-        paths.map((p) => (p.phy === phy ? { ...p, phy: '' } : p)),
+        paths.map((p) => (p.phy === phy ? { ...p, phy: ENDED } : p)),
       );
     }
   }
@@ -241,8 +286,9 @@ export class FakeDataPlane implements dp.DataPlane {
   #setPathset(paths: readonly Path[], handle: number): dp.OperationResult {
     if (handle !== 0 && !this.pathsets.has(handle)) return refused('REFUSED', `no path set ${handle}`);
     if (paths.length === 0 || paths.length > 256) return refused('REFUSED', `${paths.length} legs`);
-    if (paths.some((p) => !this.pairs.has(p.phy))) return refused('PORT_REFUSED', 'no port');
+    if (paths.some((p) => p.phy !== '' && !this.#isPort(p.phy))) return refused('PORT_REFUSED', 'no port');
     if (paths.some((p) => p.weight < 1 || p.weight > 65535)) return refused('REFUSED', 'weight');
+    if (!paths.every(labelsFit)) return refused('REFUSED', 'labels');
     const id = handle === 0 ? this.#nextPathset++ : handle;
     this.pathsets.set(
       id,
@@ -282,9 +328,7 @@ export class FakeDataPlane implements dp.DataPlane {
     const [handle = 0, target = 0, plen = 0] = words.subarray(at, at + 3);
     const rows = this.routes.get(handle);
     if (rows === undefined || this.tables.get(handle)?.family !== family) return ENOENT;
-    if (plen > maxPrefixLength(afOf(family))) return EINVAL;
-    const address = new Uint8Array(words.slice(at + 3, at + (family === 4 ? 4 : 7)).buffer);
-    if (maskBytes(address, plen).some((b, i) => b !== address[i])) return EINVAL;
+    if (!isPrefix(words, at + 3, family, plen)) return EINVAL;
     const key = rowKey(words, at + 3, family, plen);
     if (target === SPECIAL.none) {
       rows.delete(key);
@@ -292,7 +336,7 @@ export class FakeDataPlane implements dp.DataPlane {
     }
     if (target >= FIRST_HANDLE ? !this.pathsets.has(target) : target > SPECIAL.punt) return EINVAL;
     rows.set(key, {
-      words: [...words.subarray(at + 3, at + (family === 4 ? 4 : 7))],
+      words: [...words.subarray(at + 3, at + 3 + wordCount(family))],
       plen,
       target,
       copied: this.sharedPathSets ? undefined : this.pathsets.get(target),
@@ -300,27 +344,13 @@ export class FakeDataPlane implements dp.DataPlane {
     return 0;
   }
 
-  lookup(family: Family, tables: readonly number[], merged: boolean, addresses: readonly string[]): dp.LookupAnswer[] {
-    const rounds = merged ? [tables.slice(0, 2), ...tables.slice(2).map((t) => [t])] : tables.map((t) => [t]);
-    return addresses.map((address) => {
-      for (const round of rounds) {
-        const answer = this.#longest(family, round, address);
-        if (answer !== undefined && answer.target !== SPECIAL.throw) return answer;
-      }
-      return { table: 0, target: 0, prefixlen: 0 };
-    });
-  }
-
-  #longest(family: Family, tables: readonly number[], address: string): dp.LookupAnswer | undefined {
-    const bytes = ipBytes(address);
-    for (let prefixlen = bytes.length * 8; prefixlen >= 0; prefixlen--) {
-      const key = rowKey(wordsOf(maskBytes(bytes, prefixlen)), 0, family, prefixlen);
-      for (const table of tables) {
-        const row = this.routes.get(table)?.get(key);
-        if (row !== undefined) return { table, target: row.target, prefixlen };
-      }
-    }
-    return undefined;
+  lookup(
+    family: RouteFamily,
+    tables: readonly number[],
+    merged: boolean,
+    addresses: readonly string[],
+  ): dp.LookupAnswer[] {
+    return lookupIn(this.routes, family, tables, merged, addresses);
   }
 
   paths(handle: number): dp.PathAnswer[] | undefined {
@@ -356,15 +386,13 @@ export class FakeDataPlane implements dp.DataPlane {
   text(): string {
     const plain = (o: LcpObject): string => JSON.stringify(o, Object.keys(o).sort());
     const lines = [...this.pairs.values()].map(({ pair }) => plain(pair));
-    for (const o of [...this.links.values(), ...this.neighbours.values()]) lines.push(plain(o));
+    for (const o of this.#plain()) lines.push(plain(o));
     for (const [handle, t] of this.tables) {
       lines.push(`table ${keyOf(t)}`);
       for (const { words, plen, target, copied } of this.routes.get(handle)?.values() ?? []) {
         const to = target < FIRST_HANDLE ? SPECIAL_NAMES[target] : pathsText(copied ?? this.pathsets.get(target) ?? []);
-        const [a0 = 0, a1, a2, a3] = words;
-        lines.push(
-          `${tableKey(t.netns, t.family, t.table)} ${formatWords(afOf(t.family), a0, a1, a2, a3)}/${plen} -> ${to}`,
-        );
+        const dst = prefixText(t.family, words, plen);
+        lines.push(`${tableKey(t.netns, t.family, t.table)} ${dst} -> ${to}`);
       }
     }
     return lines.sort().join('\n');

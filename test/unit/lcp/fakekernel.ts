@@ -296,6 +296,9 @@ export class FakeKernel {
           .filter((r) => (family === 0 || r.family === family) && (table === undefined || r.table === table))
           .filter((r) => oif === undefined || this.legsOf(r).some((l) => l.oif === oif))
           .map((r) => bytes.newRoute(this.routes.request(r), 0));
+      case 'rule':
+      case 'mroute':
+        return [];
     }
   }
 

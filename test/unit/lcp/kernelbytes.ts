@@ -11,6 +11,7 @@ import { encodeNetconf, type Netconf } from '../../../src/netlink/netconf.ts';
 import { encodeNexthop, type NexthopRequest } from '../../../src/netlink/nexthop.ts';
 import { decodeRoute, RouteMessage } from '../../../src/netlink/route.ts';
 import { encodeRoute, type RouteRequest } from '../../../src/netlink/routeobject.ts';
+import { encodeRule, type RuleRequest } from '../../../src/netlink/rule.ts';
 import * as k from '../../../src/netlink/uapi.ts';
 
 export type Message = Uint8Array;
@@ -30,6 +31,48 @@ export const delNeighbour = (r: NeighbourRequest): Message => message(k.RTM_DELN
 export const newNexthop = (r: NexthopRequest): Message => message(k.RTM_NEWNEXTHOP, 0, (w) => encodeNexthop(w, r));
 export const delNexthop = (r: NexthopRequest): Message => message(k.RTM_DELNEXTHOP, 0, (w) => encodeNexthop(w, r));
 export const newNetconf = (n: Netconf): Message => message(k.RTM_NEWNETCONF, 0, (w) => encodeNetconf(w, n));
+export const newRule = (r: RuleRequest): Message => message(k.RTM_NEWRULE, 0, (w) => encodeRule(w, r));
+export const delRule = (r: RuleRequest): Message => message(k.RTM_DELRULE, 0, (w) => encodeRule(w, r));
+
+/** A multicast entry, as mr_fill_mroute writes it; '' for any source. */
+export interface MrouteText {
+  readonly source?: string;
+  readonly group: string;
+  /** 0 or absent: the kernel leaves it out. */
+  readonly iif?: number;
+  readonly oifs?: readonly { readonly ifindex: number; readonly ttl?: number }[];
+  readonly table?: number;
+  readonly unresolved?: boolean;
+}
+
+const RTPROT_MROUTED = 17;
+const mrouteBody = (m: MrouteText) => (w: MessageWriter) => {
+  const six = m.group.includes(':');
+  const bits = six ? 128 : 32;
+  w.u8(six ? k.RTNL_FAMILY_IP6MR : k.RTNL_FAMILY_IPMR)
+    .u8(bits)
+    .u8(bits)
+    .u8(0);
+  w.u8(m.table ?? k.RT_TABLE_DEFAULT)
+    .u8(RTPROT_MROUTED)
+    .u8(k.RT_SCOPE_UNIVERSE)
+    .u8(k.RTN_MULTICAST);
+  w.u32(m.unresolved === true ? k.RTNH_F_UNRESOLVED : 0).attrU32(k.RTA_TABLE, m.table ?? k.RT_TABLE_DEFAULT);
+  w.attrIp(k.RTA_SRC, m.source || (six ? '::' : '0.0.0.0')).attrIp(k.RTA_DST, m.group);
+  if (m.iif) w.attrU32(k.RTA_IIF, m.iif);
+  if (m.unresolved === true) return;
+  const nest = w.beginNest(k.RTA_MULTIPATH, false);
+  for (const { ifindex, ttl } of m.oifs ?? []) {
+    // struct rtnexthop: length, flags, hops, ifindex
+    w.u16(8)
+      .u8(0)
+      .u8(ttl ?? 1)
+      .u32(ifindex);
+  }
+  w.endNest(nest);
+};
+export const newMroute = (m: MrouteText): Message => message(k.RTM_NEWROUTE, 0, mrouteBody(m));
+export const delMroute = (m: MrouteText): Message => message(k.RTM_DELROUTE, 0, mrouteBody(m));
 
 /** A route with an encapsulation, which the product never asks the kernel for. */
 export type RouteText = RouteRequest & { readonly encapType?: number };

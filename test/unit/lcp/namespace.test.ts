@@ -42,7 +42,7 @@ class Mirror extends Namespace {
   forget(): void {
     for (const set of [this.dirtyLinks, this.dirtyNeighbours, this.dirtyPathsets, this.doubts]) set.clear();
   }
-  get routes(): number {
+  get entries(): number {
     return this.routes4.prefixes.entryCount + this.routes6.prefixes.entryCount;
   }
   get doubted(): string[] {
@@ -61,10 +61,10 @@ describe('what is told', () => {
       bytes.newNetconf({ family: AF_INET, ifindex: 2, forwarding: true }),
       route('10.1.0.0/16', 2, '10.0.0.2'),
     );
-    expect([ns.links.size, ns.addresses.size, ns.neighbours.size, ns.nexthops.size, ns.routes]).toEqual([
+    expect([ns.links.size, ns.addresses.size, ns.neighbours.size, ns.nexthops.byId.size, ns.entries]).toEqual([
       1, 1, 1, 1, 1,
     ]);
-    expect(ns.netconf.get(2)).toMatchObject({ forwarding4: true, forwarding6: false });
+    expect(ns.settings.get(2)).toMatchObject({ forwarding4: true, forwarding6: false });
     expect([[...ns.dirtyLinks], [...ns.dirtyNeighbours], ns.routes4.prefixes.dirtyCount]).toEqual([
       [2],
       ['2 10.0.0.2'],
@@ -78,11 +78,12 @@ describe('what is told', () => {
       bytes.newNetconf({ family: AF_INET6, ifindex: 2, forwarding: true, ignoreRoutesWithLinkdown: true }),
     );
     ns.tell(bytes.newNetconf({ family: AF_INET6, ifindex: 2, forwarding: false }));
-    expect(ns.netconf.get(2)).toEqual({
+    expect(ns.settings.get(2)).toEqual({
       forwarding4: false,
       forwarding6: false,
       ignoreLinkdown4: false,
       ignoreLinkdown6: true,
+      mpls: false,
     });
   });
 
@@ -94,7 +95,7 @@ describe('what is told', () => {
       bytes.newNeighbour({ family: k.AF_BRIDGE, ifindex: 2, dst: '', lladdr: '02:00:00:00:00:01' }),
       bytes.newNetconf({ family: AF_INET, ifindex: k.NETCONFA_IFINDEX_DEFAULT, forwarding: true }),
     );
-    expect([[...ns.links.keys()], ns.neighbours.size, ns.netconf.size]).toEqual([[2], 0, 0]);
+    expect([[...ns.links.keys()], ns.neighbours.size, ns.settings.get(2).forwarding4]).toEqual([[2], 0, false]);
   });
 
   it('neighbours are left out when they are learned by other means', () => {
@@ -118,7 +119,7 @@ describe('what is told', () => {
         const ns = new Mirror();
         const batch = batchFrom([cut]);
         ns.apply(batch);
-        const known = ns.links.size + ns.routes + ns.nexthops.size + ns.addresses.size;
+        const known = ns.links.size + ns.entries + ns.nexthops.byId.size + ns.addresses.size;
         expect(known + batch.malformed.total).toBeLessThanOrEqual(1);
       }
     }
@@ -139,7 +140,13 @@ describe('dumps', () => {
       route('10.2.0.0/16', 3),
       route('fd01::/16', 3),
     );
-  const counts = (ns: Mirror) => [ns.links.size, ns.addresses.size, ns.neighbours.size, ns.nexthops.size, ns.routes];
+  const counts = (ns: Mirror) => [
+    ns.links.size,
+    ns.addresses.size,
+    ns.neighbours.size,
+    ns.nexthops.byId.size,
+    ns.entries,
+  ];
 
   it.each([
     ['address', AF_INET, [2, 1, 2, 1, 3]],
@@ -163,7 +170,7 @@ describe('dumps', () => {
   it('of one device takes that one’s only', () => {
     const ns = full();
     ns.dump('route', { family: AF_INET, oif: 2 }, []);
-    expect(ns.routes).toBe(2);
+    expect(ns.entries).toBe(2);
     ns.dump('neighbour', { family: AF_INET, oif: 3 }, []);
     ns.dump('address', { family: AF_INET, oif: 3 }, []);
     expect([ns.neighbours.size, ns.addresses.size]).toEqual([2, 2]);
@@ -205,7 +212,7 @@ describe('dumps', () => {
   it('an end without a beginning sweeps nothing', () => {
     const ns = full();
     ns.dumpEnd('route', true, { family: AF_INET });
-    expect(ns.routes).toBe(3);
+    expect(ns.entries).toBe(3);
   });
 });
 
@@ -217,7 +224,7 @@ describe('silence', () => {
     ns.tell(link(2, 0));
     expect(ns.doubted).toEqual(['route 10 2', 'route 2 2']);
     expect([...ns.dirtyPathsets].map((p) => p.legs[0]?.ifindex)).toEqual([2]);
-    expect(ns.routes, 'the kernel is asked, not guessed').toBe(2);
+    expect(ns.entries, 'the kernel is asked, not guessed').toBe(2);
   });
 
   it('link up: dead legs may live', () => {
@@ -256,9 +263,9 @@ describe('silence', () => {
       bytes.newRoute({ dst: 'fd01::/16', nhId: 1 }),
     );
     ns.tell(link(2, state));
-    expect([...ns.nexthops.keys()].sort()).toEqual([10, 2, 3]);
+    expect([...ns.nexthops.byId.keys()].sort()).toEqual([10, 2, 3]);
     expect(ns.nexthops.get(10)?.group).toEqual([{ id: 2, weight: 1 }]);
-    expect(ns.routes).toBe(1);
+    expect(ns.entries).toBe(1);
     expect([...ns.dirtyPathsets].map((p) => p.nhId)).toContain(10);
     expect(ns.doubted).toContain('nexthop 0 *');
   });
@@ -340,7 +347,7 @@ describe('silence', () => {
       route('10.3.0.0/16', 3),
     );
     ns.tell(bytes.delLink({ ifindex: 2 }));
-    expect(ns.routes).toBe(2);
+    expect(ns.entries).toBe(2);
     expect(ns.doubted).toEqual(['route 10 *', 'route 2 *']);
   });
 
@@ -374,9 +381,14 @@ it('the namespace gone, everything is', () => {
     route('fd01::/16', 2),
   );
   ns.clear();
-  expect([ns.links.size, ns.addresses.size, ns.neighbours.size, ns.nexthops.size, ns.netconf.size, ns.routes]).toEqual([
-    0, 0, 0, 0, 0, 0,
-  ]);
+  expect([
+    ns.links.size,
+    ns.addresses.size,
+    ns.neighbours.size,
+    ns.nexthops.byId.size,
+    Number(ns.settings.get(2).forwarding4),
+    ns.entries,
+  ]).toEqual([0, 0, 0, 0, 0, 0]);
   expect([ns.doubts.size, [...ns.dirtyLinks], [...ns.dirtyNeighbours]]).toEqual([0, [2], ['2 10.0.0.2']]);
   expect([...ns.routes4.tables()]).toEqual([]);
   for (const p of ns.pathsets.all()) expect(p.refs).toBe(0);

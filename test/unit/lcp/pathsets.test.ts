@@ -1,7 +1,7 @@
 // PathSets: what makes two sets one, who holds them, and that ids come back only when nobody does.
 
 import { describe, expect, it } from 'vitest';
-import { LEG_WORDS, PathSetKey, PathSets } from '../../../src/lcp/pathsets.ts';
+import { HEAD_WORDS, LEG_WORDS, PathSetKey, PathSets } from '../../../src/lcp/pathsets.ts';
 
 type Head = readonly [nhId: number, prefsrc: number, family: 4 | 6];
 type LegArgs = Parameters<PathSetKey['leg']>;
@@ -75,7 +75,7 @@ describe('identity', () => {
     const made = Array.from({ length: 2000 }, (_, n) => sets.intern(many(n)));
     expect(new Set(made).size).toBe(2000);
     expect(made[77]?.words.length).toBe(made[0]?.words.length);
-    expect((made[0]?.words.length ?? 0) % LEG_WORDS).toBe(3);
+    expect((made[0]?.words.length ?? 0) % LEG_WORDS).toBe(HEAD_WORDS);
     for (let n = 0; n < 2000; n += 13) expect(sets.intern(many(n))).toBe(made[n]);
   });
 });

@@ -4,11 +4,11 @@
 // Invariants: nothing happens outside the calls; the clock is a number. settle() goes on until nothing is left.
 
 import type { Operation, OperationResult } from '../../../src/lcp/dataplane.ts';
-import { LOOKUP_TABLES4, LOOKUP_TABLES6 } from '../../../src/lcp/derive.ts';
 import { Namespace } from '../../../src/lcp/namespace.ts';
 import { FIRST_HANDLE, type Link, type Pair, SPECIAL, tableKey } from '../../../src/lcp/objects.ts';
 import { hostAlias, type PairSpec } from '../../../src/lcp/pairs.ts';
 import { Reconciler } from '../../../src/lcp/reconcile.ts';
+import { NO_VRF } from '../../../src/lcp/rules.ts';
 import { AF_INET6, familyOf } from '../../../src/lib/ip.ts';
 import { SYNC_SCOPES, splitFamilies } from '../../../src/netlink/scopes.ts';
 import * as k from '../../../src/netlink/uapi.ts';
@@ -106,9 +106,9 @@ export class Router {
         const host = this.kernels.get(link.netns)?.links.get(link.hostIfindex);
         if (
           phy !== undefined &&
-          (phy.mtu !== link.mtu || phy.up !== link.up || (link.mac !== '' && phy.mac !== link.mac))
+          (phy.mtu !== link.phyMtu || phy.up !== link.up || (link.mac !== '' && phy.mac !== link.mac))
         ) {
-          this.kernel('').setLink(phy, { mtu: link.mtu, up: link.up, ...(link.mac === '' ? {} : { mac: link.mac }) });
+          this.kernel('').setLink(phy, { mtu: link.phyMtu, up: link.up, ...(link.mac === '' ? {} : { mac: link.mac }) });
           this.deliver('');
         }
         if (host !== undefined && host.carrier !== link.carrier) {
@@ -202,8 +202,8 @@ export class Router {
   }
 
   #handles(family: 4 | 6): number[] {
-    const tables = family === 4 ? LOOKUP_TABLES4 : LOOKUP_TABLES6;
-    return tables
+    const ns = this.reconciler.namespaces.get('cp');
+    return (ns?.rules.tablesFor(family, NO_VRF).tables ?? [])
       .map((t) => this.reconciler.delta.row('table', tableKey('cp', family, t))?.handle ?? 0)
       .filter((h) => h !== 0);
   }
@@ -226,18 +226,16 @@ export class Router {
     const answer = this.kernel().routeGet(address);
     if (answer === undefined) return 'none';
     if (answer.type !== k.RTN_UNICAST) return `special ${SPECIAL_OF_TYPE[answer.type]}`;
-    const legs = answer.legs
-      .map((l) => ({
-        ...l,
-        phy:
-          this.kernel()
-            .links.get(l.oif)
-            ?.alias?.replace(/^lcpd /, '') ?? '',
-      }))
-      .filter((l) => l.phy !== '');
-    if (legs.length === 0) return `special ${SPECIAL.punt}`;
+    const legs = answer.legs.map((l) => ({
+      ...l,
+      phy:
+        this.kernel()
+          .links.get(l.oif)
+          ?.alias?.replace(/^lcpd /, '') ?? '',
+    }));
+    if (legs.every((l) => l.phy === '')) return `special ${SPECIAL.punt}`;
     return legs
-      .map((l) => `${l.phy} ${l.gateway} ${l.weight}`)
+      .map((l) => `${l.phy} ${l.phy === '' ? '' : l.gateway} ${l.weight}`)
       .sort()
       .join(', ');
   }

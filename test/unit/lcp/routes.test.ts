@@ -65,7 +65,7 @@ describe('bookkeeping', () => {
     add(r, v4(A, { flags: k.RTM_F_CLONED }));
     add(r, v4(A, { src: '1.0.0.0/8' }));
     r.remove(routeMessage(v4(A, { type: k.RTN_XRESOLVE })), 1);
-    expect(r.ignored).toEqual({ cloned: 1, sourceSpecific: 1, type: 1 });
+    expect(r.ignored).toEqual({ cloned: 1, type: 1 });
     expect(r.prefixes.recordCount).toBe(0);
   });
 

@@ -67,6 +67,9 @@ export function fakeView(): FakeView {
           name: 'cp',
           state: 'in-sync',
           routes4: 3,
+          routesMpls: 0,
+          mroutes: 0,
+          unsupported: 0,
           routes6: 1,
           neighbours: 2,
           links: 3,
@@ -106,6 +109,17 @@ export function fakeView(): FakeView {
     neighbours: () => [
       { netns: 'cp', dev: 'e0', address: '10.0.0.9', mac: '02:00:00:00:00:09', state: 'reachable', installed: true },
     ],
+    rules: () => [
+      { netns: 'cp', family: 'inet', priority: 0, rule: 'from all lookup local', honoured: true },
+      { netns: 'cp', family: 'inet', priority: 5, rule: 'from 10.0.0.0/8 lookup 7', honoured: false, reason: 'from' },
+    ],
+    subifs: () => [
+      { name: 'wan2.100', phy: 'wan2', netns: 'cp', host: 'e2.100', tags: ['802.1Q 100'], state: 'up', port: 3 },
+    ],
+    mroutes: () => [
+      { netns: 'cp', source: '10.0.0.9', group: '239.1.1.1', iif: 'e0', oifs: ['e1'], installed: true, host: false },
+    ],
+    unsupported: () => [{ netns: 'cp', kind: 'rule', key: '5: from 10.0.0.0/8', reason: 'from', punted: false }],
     nexthops: () => [
       { netns: 'cp', id: 1, family: 'inet', via: '10.0.0.9', dev: 'e0' },
       { netns: 'cp', id: 10, family: 'unspec', group: [{ id: 1, weight: 2 }] },

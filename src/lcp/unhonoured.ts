@@ -1,0 +1,75 @@
+// Unhonoured: kernel state that the data plane cannot follow, so that packets may go where the kernel would not
+// send them, or (punted) are left to the kernel. Nothing is dropped in silence: it is listed here.
+
+import { canEncapsulate, legsOf } from './derive.ts';
+import { ingressOf } from './derivelink.ts';
+import type { Namespace } from './namespace.ts';
+import { prefixText } from './routerows.ts';
+import { routeTosOf } from './routes.ts';
+import { NO_VRF } from './rules.ts';
+import { devName } from './show.ts';
+
+export interface UnhonouredRow {
+  readonly kind: string;
+  readonly key: string;
+  readonly reason: string;
+  /** The kernel gets the packets and does it: slow, but no difference. */
+  readonly punted: boolean;
+}
+
+/** Rows that are enough to see what is wrong. */
+const MOST_ROWS = 1000;
+
+const ENCAPS: Readonly<Record<number, string>> = {
+  1: 'mpls',
+  2: 'ip',
+  3: 'ila',
+  4: 'ip6',
+  5: 'seg6',
+  6: 'bpf',
+  7: 'seg6local',
+  8: 'rpl',
+  9: 'ioam6',
+  10: 'xfrm',
+};
+
+/** Everything of that sort in a namespace. */
+export const unhonouredRows = (ns: Namespace): UnhonouredRow[] => {
+  const rows: UnhonouredRow[] = [];
+  const ingresses = [NO_VRF, ...[...ns.links.keys()].map((ifindex) => ingressOf(ns, ifindex))];
+  for (const { family, rule, reason } of ns.rules.unhonoured(ingresses)) {
+    rows.push({ kind: 'rule', key: `${family === 4 ? 'ip' : 'ip -6'} rule ${rule}`, reason, punted: false });
+  }
+  for (const text of ns.routes6.sources.texts().slice(0, MOST_ROWS)) {
+    rows.push({ kind: 'route6', key: text, reason: 'the data plane has no source-specific routes', punted: false });
+  }
+  if (ns.routes4.tosEntries > 0) {
+    const t = ns.routes4.prefixes;
+    t.forEach((record) => {
+      for (let e = t.head[record] as number; e !== 0 && rows.length < MOST_ROWS; e = t.next[e] as number) {
+        const tos = routeTosOf(t.info[e] as number);
+        if (tos === 0) continue;
+        const key = `${prefixText(t, record)} tos 0x${tos.toString(16)} table ${t.table[record]}`;
+        rows.push({ kind: 'route4', key, reason: 'the data plane does not look at tos', punted: false });
+      }
+    });
+  }
+  for (const p of ns.pathsets.all()) {
+    if (p.refs === 0 || rows.length >= MOST_ROWS) continue;
+    const legs = legsOf(ns, p);
+    for (const leg of legs === 'blackhole' ? [] : legs) {
+      if (canEncapsulate(leg)) continue;
+      const name = ENCAPS[leg.encapType] ?? 'more labels than one leg can have';
+      const key = `routes with encap ${name} dev ${devName(ns, leg.ifindex)}`;
+      if (!rows.some((r) => r.key === key)) {
+        rows.push({ kind: 'encap', key, reason: 'the data plane has no such encapsulation', punted: true });
+      }
+    }
+  }
+  for (const n of ns.nexthops.byId.values()) {
+    if (n.resilient === undefined || rows.length >= MOST_ROWS) continue;
+    const reason = "flows are spread by weight, not by the kernel's buckets";
+    rows.push({ kind: 'nexthop', key: `nexthop id ${n.id} type resilient`, reason, punted: true });
+  }
+  return rows;
+};
