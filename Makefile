@@ -29,8 +29,8 @@ native: packages-build ## the embedded data plane: build/lcpfwd, build/liblcpfwd
 	@$(MAKE) --no-print-directory -C $(NATIVE)
 
 .PHONY: test
-test: build packages-root ## lint, types, native, unit and system tests; closes with the sum
-	@scripts/test-all lint typecheck native unit node24 system
+test: build packages-root packages-vm ## lint, types, native, unit, system and vm tests; closes with the sum
+	@scripts/test-all lint typecheck native unit node24 system vm
 
 .PHONY: test-unit
 test-unit: build ## the unit level (vitest); needs no root
@@ -43,6 +43,10 @@ test-node24: build ## the unit level on Node.js 24
 .PHONY: test-system
 test-system: build packages-root ## the system level (tap; root); FILES="test/system/pairs.tap.ts" picks
 	@scripts/test-all system
+
+.PHONY: test-vm
+test-vm: build packages-root packages-vm ## tap files on a kernel that has everything, user-mode-linux (root); FILES picks
+	@scripts/test-all vm
 
 .PHONY: test-native
 test-native: packages-build ## the C library under the address and undefined-behaviour sanitizers
@@ -86,7 +90,7 @@ install: build ## into DESTDIR: /usr/lib/lcpd, lcpd, lcpctl, the systemd unit, /
 	test -e $(DESTDIR)$(SYSCONFDIR)/lcpd/lcpd.env || install -m 0644 systemd/lcpd.env $(DESTDIR)$(SYSCONFDIR)/lcpd/
 	test -e $(DESTDIR)$(SYSCONFDIR)/lcpd/lcpd.yaml || install -m 0644 config/lcpd.yaml $(DESTDIR)$(SYSCONFDIR)/lcpd/
 
-.PHONY: packages-build packages-system packages-root
+.PHONY: packages-build packages-system packages-root packages-vm
 packages-build:
 	@scripts/install-packages build
 packages-system:
@@ -94,6 +98,9 @@ packages-system:
 # The system level runs only as root: others need not have its packages.
 packages-root:
 	@if [ "$$(id -u)" = 0 ]; then scripts/install-packages build system; fi
+
+packages-vm:
+	@if [ "$$(id -u)" = 0 ]; then scripts/install-packages vm; fi
 
 # Again only when the lock file changed. node-gyp needs the compiler.
 node_modules/.stamp: package-lock.json scripts/install-modules | packages-build
