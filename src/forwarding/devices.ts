@@ -145,9 +145,11 @@ export class Devices {
       return refused('PHY_GUARD', guard, `the kernel's own stack cannot be kept off ${pair.phy}`);
     }
     const ifindex = new Int32Array(1);
+    // one that is there, of a forwarder that died, may have been renamed
+    const host = this.#links.nameOf(pair.netns, `lcpd ${pair.phy}`) ?? pair.host;
     let tap: number;
     try {
-      tap = this.#inNamespace(pair.netns, (fd) => n.tapOpen(fd, pair.host, pair.type === 'tun' ? 1 : 0, ifindex));
+      tap = this.#inNamespace(pair.netns, (fd) => n.tapOpen(fd, host, pair.type === 'tun' ? 1 : 0, ifindex));
     } catch (error) {
       return { ok: false, code: 'NETNS_GONE', message: `network namespace ${pair.netns}: ${(error as Error).message}` };
     }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/virtio_net.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -92,6 +93,35 @@ static void ip_to(unsigned type, const uint8_t *dst) {
   len += 2 + 48;
 }
 
+/* 3000 bytes of a TCP stream behind a tag in one GSO frame: they come out with want in front, whole or cut. */
+static void stream_comes_out(int out, const uint8_t *dst, const uint8_t *want) {
+  static uint8_t big[10 + 18 + 3040];
+  struct virtio_net_hdr h = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1000,
+                             .hdr_len = 58, .csum_start = 38, .csum_offset = 16};
+  int s = wire("h2l", "l0"), one = 1;
+  struct pollfd p = {.fd = out, .events = POLLIN};
+  uint32_t payload = 0;
+  CHECK(setsockopt(s, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof one) == 0, "PACKET_VNET_HDR");
+  begin(dst, far);
+  word(OUTER);
+  ip_to(ETH_P_IP, (uint8_t[4]){10, 77, 0, 2});
+  store_be16(frame + 20, 3040);
+  frame[27] = 6;
+  store16(frame + 28, 0);
+  store16(frame + 28, checksum(frame + 18, 20));
+  memcpy(big, &h, 10);
+  memcpy(big + 10, frame, 38);
+  big[10 + 38 + 12] = 0x50;
+  big[10 + 38 + 13] = 0x10;
+  while (take(out)) {
+  }
+  CHECK(send(s, big, sizeof big, 0) == (ssize_t)sizeof big, "send: %s", strerror(errno));
+  while (payload < 3000 && poll(&p, 1, 2000) == 1)
+    if (take(out) >= 62 && !memcmp(got, want, 22)) payload += load_be16(got + 24) - 40u;
+  CHECK(payload == 3000, "%u of 3000 bytes came out", payload);
+  close(s);
+}
+
 static unsigned sub(lcpfwd *f, unsigned parent, const uint8_t *mac, unsigned tags, uint32_t outer) {
   struct lcpfwd_port p = {.flags = LCPFWD_PORT_UP, .mtu = 1400, .parent = (uint16_t)parent, .tags = (uint8_t)tags, .tag = {outer, INNER}};
   memcpy(p.mac, mac, 6);
@@ -140,6 +170,7 @@ void test_tagged(lcpfwd *f) {
   comes_out(left, right, want, 22, "tag 100 to tags 200.7");
   CHECK(got[22] == 0x45 && got[30] == 63 && checksum(got + 22, 20) == 0, "what came out is no IPv4 packet with a TTL of 63");
   CHECK(counter_of(f, v, "forward-ip4") == 1 && counter_of(f, w, "tx-packets") == 1, "not counted");
+  stream_comes_out(right, mac[0], want);
 
   begin(mac[0], far);
   word(OUTER);

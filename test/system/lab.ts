@@ -205,11 +205,15 @@ export const hasCarrier = (link: KernelLink): boolean => link.flags.includes('LO
  * A system test: it gets a lab of its own, and unless it ended lcpd itself, kernel and data plane must agree at its end.
  * Not root: skipped, saying so.
  */
-export function system(name: string, story: (t: Test, lab: Lab) => Promise<void>): void {
+export function system(
+  name: string,
+  story: (t: Test, lab: Lab) => Promise<void>,
+  options: { limitMs?: number } = {},
+): void {
   const skip = process.getuid?.() === 0 ? false : 'needs root: network namespaces and devices';
   // The whole file has its limit in scripts/run-level.
   t.setTimeout(0);
-  void t.test(name, { skip, timeout: storyLimitMs }, async (test) => {
+  void t.test(name, { skip, timeout: options.limitMs ?? storyLimitMs }, async (test) => {
     await removeStale();
     const lab = new Lab();
     try {

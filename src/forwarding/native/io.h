@@ -43,14 +43,22 @@ struct io_counts {
   uint64_t n[IO_FATES];
 };
 
-struct phy {
-  int rx, tx, queued; /* descriptors, -1: closed */
-  int gso_queued;     /* 1: the device has refused a GSO frame lately; any sending worker sets it */
-  uint8_t *ring;
-  size_t ring_size;
+/* A receive socket with its ring. */
+struct ring {
+  int fd; /* -1: closed */
+  uint8_t *memory;
+  size_t size;
   uint32_t slot_size, slots, slots_per_block;
   uint32_t head;     /* next slot to read */
   uint32_t borrowed; /* slots before head that are not given back yet */
+};
+
+enum { RING_URGENT, RING_DATA, RINGS }; /* in the order in which they are read */
+
+struct phy {
+  struct ring rx[RINGS];
+  int tx, queued; /* descriptors, -1: closed */
+  int gso_queued; /* 1: the device has refused a GSO frame lately; any sending worker sets it */
 };
 
 /* 0 or -errno; text says which step failed. tun: the phy has no link layer header. */

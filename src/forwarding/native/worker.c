@@ -53,7 +53,7 @@ static void port_fail(struct worker *w, struct port_io *io, int err) {
   if (io->failed) return;
   io->failed = err;
   /* -ENOENT from either is possible and harmless: what matters is that neither wakes us again. */
-  epoll_ctl(w->all_epoll, EPOLL_CTL_DEL, io->phy.rx, NULL);
+  for (unsigned i = 0; i < RINGS; i++) epoll_ctl(w->all_epoll, EPOLL_CTL_DEL, io->phy.rx[i].fd, NULL);
   epoll_ctl(w->host_epoll, EPOLL_CTL_DEL, io->tap, NULL);
   tell_failure(w, io);
 }
@@ -240,12 +240,14 @@ static int watch(int epoll, int fd, uint32_t data) {
 
 int worker_poll(struct worker *w, struct port_io *io, int on) {
   if (on) {
-    int err = watch(w->all_epoll, io->phy.rx, io->id);
+    int err = 0;
+    for (unsigned i = 0; i < RINGS && !err; i++) err = watch(w->all_epoll, io->phy.rx[i].fd, io->id);
     return err ? err : watch(w->host_epoll, io->tap, io->id);
   }
   /* A failed port has left already (ENOENT). Explicit, since lcpd may hold a copy of the TAP's
    * descriptor, and closing ours would not end the watch. */
-  if (epoll_ctl(w->all_epoll, EPOLL_CTL_DEL, io->phy.rx, NULL) < 0 && errno != ENOENT) return -errno;
+  for (unsigned i = 0; i < RINGS; i++)
+    if (epoll_ctl(w->all_epoll, EPOLL_CTL_DEL, io->phy.rx[i].fd, NULL) < 0 && errno != ENOENT) return -errno;
   if (epoll_ctl(w->host_epoll, EPOLL_CTL_DEL, io->tap, NULL) < 0 && errno != ENOENT) return -errno;
   return 0;
 }

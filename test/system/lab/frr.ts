@@ -10,7 +10,18 @@ import { inNetns } from './netns.ts';
 import { Daemon, Hopeless, run, waitFor } from './process.ts';
 
 const daemonDir = '/usr/lib/frr';
-export type FrrDaemon = 'zebra' | 'staticd' | 'bgpd' | 'ospfd' | 'ospf6d';
+export type FrrDaemon =
+  | 'zebra'
+  | 'staticd'
+  | 'bgpd'
+  | 'ospfd'
+  | 'ospf6d'
+  | 'isisd'
+  | 'ripd'
+  | 'ripngd'
+  | 'bfdd'
+  | 'vrrpd'
+  | 'pimd';
 
 export interface FrrOptions {
   readonly ns: string;
