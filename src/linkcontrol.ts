@@ -55,6 +55,11 @@ export class KernelLinks implements LinkControl {
     };
   }
 
+  nameOf(netns: string, alias: string): string | undefined {
+    for (const link of this.#namespaces.get(netns)?.links.values() ?? []) if (link.alias === alias) return link.name;
+    return undefined;
+  }
+
   async set(netns: string, ifindex: number, change: LinkChange): Promise<void> {
     await setLink(this.#requester(netns), ifindex, change);
     const deadline = Date.now() + SEEN_TIMEOUT_MS;

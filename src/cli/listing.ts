@@ -188,7 +188,7 @@ export const listings: { readonly [M in ListMethod]: Listing<RowOf<M>> } = {
       { title: 'NETNS', value: (row) => row.netns },
       { title: 'KIND', value: (row) => row.kind },
       { title: 'OBJECT', value: (row) => row.key },
-      { title: 'PUNTED', value: (row) => row.punted },
+      { title: 'DIFFERS', value: (row) => row.differs },
       { title: 'REASON', value: (row) => row.reason },
     ],
     orders: [byName((row) => row.netns), byName((row) => row.kind), byName((row) => row.key)],

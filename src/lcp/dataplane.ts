@@ -178,6 +178,8 @@ export interface LinkControl {
   set(netns: string, ifindex: number, change: LinkChange): Promise<void>;
   /** The link as the mirror knows it. */
   get(netns: string, ifindex: number): LinkFacts | undefined;
+  /** Present name of the link with an alias: a host of ours may have been renamed. */
+  nameOf(netns: string, alias: string): string | undefined;
   /** Absolute path of a namespace's handle: /run/netns/NAME or /proc/self/ns/net. */
   netnsPath(netns: string): string;
 }

@@ -27,7 +27,7 @@ import {
 import type { Pairs } from './pairs.ts';
 import type { Leg, PathSet } from './pathsets.ts';
 import { ENCAP_TOO_LONG } from './routelegs.ts';
-import { type Routes, routeTosOf, routeTypeOf } from './routes.ts';
+import { preferenceOf, type Routes, routeTosOf, routeTypeOf } from './routes.ts';
 import { type Ingress, NO_VRF, vrfIngress } from './rules.ts';
 
 /** rtm_type to the special target; 0 for RTN_UNICAST, which has legs. */
@@ -50,7 +50,7 @@ const flagsOf = (ns: Namespace, ifindex: number): number => ns.links.get(ifindex
 const isUp = (ns: Namespace, ifindex: number): boolean => (flagsOf(ns, ifindex) & k.IFF_UP) !== 0;
 
 /** Whether the kernel sends by this leg now. */
-const usable = (ns: Namespace, leg: Leg, p: PathSet): boolean => {
+export const usable = (ns: Namespace, leg: Leg, p: PathSet): boolean => {
   if ((leg.flags & k.RTNH_F_DEAD) !== 0) return false;
   if (!isUp(ns, leg.ifindex)) return false;
   const needsCarrier = p.needsCarrier || p.family === MPLS || ns.settings.needsCarrier(p.family, leg.ifindex);
@@ -152,17 +152,24 @@ export const derivePathSet = (ns: Namespace, pairs: Pairs, p: PathSet): { target
  */
 export const deriveRoute = (routes: Routes, record: number, resolve: (pathset: number) => number): number => {
   const t = routes.prefixes;
+  const first = t.priority[t.head[record] as number];
+  let best = 0;
   for (let e = t.head[record] as number; e !== 0; e = t.next[e] as number) {
+    // IPv6 (find_rr_leaf): the most preferred of the lowest metric, else of all others whatever their metric
+    if (best !== 0 && t.priority[best] === first && t.priority[e] !== first) break;
     const info = t.info[e] as number;
     if (routes.family === 4 && routeTosOf(info) !== 0) continue;
     const type = routeTypeOf(info);
     if (SPECIAL_OF[type] === undefined) continue;
     // IPv4 broadcast routes die with their device like unicast ones; the others are for us whatever
     const needsLegs = type === k.RTN_UNICAST || (type === k.RTN_BROADCAST && routes.family === 4);
-    if (needsLegs && resolve(t.pathset[e] as number) === SPECIAL.none) continue;
-    return e;
+    const target = needsLegs ? resolve(t.pathset[e] as number) : RESOLVED_PATHS;
+    if (target === SPECIAL.none) continue;
+    // a nexthop object that is a blackhole ends the kernel's search among equals, whatever was found before
+    if (routes.family !== 6 || (target === SPECIAL.blackhole && routes.nexthopOf(e) !== 0)) return e;
+    if (best === 0 || preferenceOf(info) > preferenceOf(t.info[best] as number)) best = e;
   }
-  return 0;
+  return best;
 };
 
 /** Special target of an entry's type, 0 when its path set decides. */

@@ -6,12 +6,13 @@
 import type { Mroute as KernelMroute } from '../netlink/mroute.ts';
 import { NUD_VALID } from '../netlink/neighbour.ts';
 import { ruleText } from '../netlink/rule.ts';
-import { IFA_F_TENTATIVE, RTN_UNICAST } from '../netlink/uapi.ts';
+import { IFA_F_TENTATIVE, RTN_UNICAST, RTNH_F_DEAD } from '../netlink/uapi.ts';
 import { type Core, openWork } from './core.ts';
 import { ROUTE_WORDS } from './dataplane.ts';
+import { usable } from './derive.ts';
 import type { Namespace } from './namespace.ts';
 import { FIRST_HANDLE, keyOf, type LcpObject, MPLS, pathsText, SPECIAL_NAMES, sameObject } from './objects.ts';
-import type { PathSet } from './pathsets.ts';
+import { HEAD_WORDS, LEG_WORDS, type PathSet } from './pathsets.ts';
 import { prefixText } from './routerows.ts';
 import { protocolOf, type Routes, routeTypeOf } from './routes.ts';
 import { unhonouredRows } from './unhonoured.ts';
@@ -39,8 +40,19 @@ class Findings {
   }
 }
 
-const setText = (p: PathSet | undefined): string =>
-  p === undefined ? '' : p.nhId !== 0 ? `nhid ${p.nhId}` : p.words.subarray(1).join(' ');
+/** Legs with what they are worth: dumps show a leg without carrier as dead where that counts, notices do not follow. */
+const setText = (ns: Namespace, p: PathSet | undefined): string => {
+  if (p === undefined) return '';
+  if (p.nhId !== 0) return `nhid ${p.nhId}`;
+  const legs = p.legs.map((leg) => {
+    const flags = usable(ns, leg, p) ? leg.flags & ~RTNH_F_DEAD : leg.flags | RTNH_F_DEAD;
+    return [leg.ifindex, leg.weight, flags, leg.gatewayFamily, leg.encapType, ...leg.gateway].join(' ');
+  });
+  return [p.prefsrc, ...legs, ...p.words.subarray(HEAD_WORDS + p.legs.length * LEG_WORDS)].join(' ');
+};
+
+/** Each leg of an IPv6 multipath route has a protocol, and a message shows that of one. */
+const hasOneProtocol = (p: PathSet | undefined): boolean => p?.family !== 6 || (p.legs[0]?.gatewayFamily ?? 0) === 0;
 
 /** What the kernel has for a prefix, as text: one part an entry. */
 const chainText = (ns: Namespace, routes: Routes, record: number): string => {
@@ -49,8 +61,9 @@ const chainText = (ns: Namespace, routes: Routes, record: number): string => {
   for (let e = t.head[record] as number; e !== 0; e = t.next[e] as number) {
     if (routes.isHidden(e, record)) continue;
     const info = t.info[e] as number;
-    const set = setText(ns.pathsets.get(t.pathset[e] as number));
-    parts.push(`type ${routeTypeOf(info)} proto ${protocolOf(info)} metric ${t.priority[e]} [${set}]`);
+    const p = ns.pathsets.get(t.pathset[e] as number);
+    const protocol = hasOneProtocol(p) ? ` proto ${protocolOf(info)}` : '';
+    parts.push(`type ${routeTypeOf(info)}${protocol} metric ${t.priority[e]} [${setText(ns, p)}]`);
   }
   return parts.join('; ');
 };
@@ -145,8 +158,8 @@ const compareKernel = (fresh: Namespace, mirror: Namespace, f: Findings): void =
 /** What the kernel has and no data plane of ours can follow. */
 const findUnhonoured = (core: Core, f: Findings): void => {
   for (const ns of core.reconciler.namespaces.values()) {
-    for (const { kind, key, reason, punted } of unhonouredRows(ns)) {
-      if (!punted) f.add({ kind, key: `${ns.name} ${key}`, reason: `unsupported: ${reason}` });
+    for (const { kind, key, reason, differs } of unhonouredRows(ns, core.reconciler.pairs.unpairedRoutes)) {
+      if (differs) f.add({ kind, key: `${ns.name} ${key}`, reason: `unsupported: ${reason}` });
     }
   }
 };

@@ -293,12 +293,18 @@ export class Namespace {
     const isUp = (link.flags & k.IFF_UP) !== 0;
     const hadCarrier = before !== undefined && (before.flags & k.IFF_LOWER_UP) !== 0;
     const hasCarrier = (link.flags & k.IFF_LOWER_UP) !== 0;
+    // a carrier lost may be told before the kernel acts on it, which it does when the device stops to run
+    if (!isUp || (link.flags & (k.IFF_RUNNING | k.IFF_LOWER_UP)) === 0) this.nexthops.flush(link.ifindex);
     if (wasUp === isUp && hadCarrier === hasCarrier && before?.master === link.master && before !== undefined) return;
     this.#reviewLegsOver(link.ifindex);
     this.mroutes.review();
     if (before === undefined) return;
     if (before.master !== link.master) this.#doubtRoutes(link.ifindex);
-    if ((wasUp && !isUp) || (hadCarrier && !hasCarrier)) this.nexthops.flush(link.ifindex);
+    if (wasUp && !isUp) {
+      // fib6_ifdown: told later or, with net.ipv6.route.skip_notify_on_dev_down, never; made anew they come last
+      this.routes6.removeOver(link.ifindex, (i) => ((this.links.get(i)?.flags ?? 0) & k.IFF_UP) === 0);
+      this.doubts.add('address', AF_INET6, link.ifindex); // those that are kept become tentative
+    }
     if (wasUp !== isUp) this.#doubtRoutes(link.ifindex);
     if (hasCarrier && !hadCarrier) this.#doubtDead(link.ifindex);
   }
@@ -318,18 +324,15 @@ export class Namespace {
       this.doubts.add('mroute', k.AF_UNSPEC);
     }
     // IPv4 routes go without a notice, legs of multipath routes die: the ifindex is no filter any more
-    const over = new Set([...this.pathsets.usingIfindex(ifindex)].map((p) => p.id));
-    const dead = new Set([...over].filter((id) => this.pathsets.get(id)?.legs.every((l) => l.ifindex === ifindex)));
-    if (dead.size > 0) {
-      for (const routes of this.routes) routes.removeIf((e) => dead.has(routes.prefixes.pathset[e] as number));
-    }
-    if (over.size > dead.size) for (const af of [AF_INET, AF_INET6]) this.doubts.add('route', af);
-    if ([...over].some((id) => this.pathsets.get(id)?.family === MPLS)) this.doubts.add('route', k.AF_MPLS);
+    const over = [...this.pathsets.usingIfindex(ifindex)];
+    for (const routes of this.routes) routes.removeOver(ifindex, (i) => i === ifindex);
+    if (over.some((p) => p.refs > 0)) for (const af of [AF_INET, AF_INET6]) this.doubts.add('route', af);
+    if (over.some((p) => p.family === MPLS)) this.doubts.add('route', k.AF_MPLS);
   }
 
   #setAddress(a: Address): void {
     const key = addressKey(a);
-    if (!this.addresses.has(key) && a.family === AF_INET) this.#doubtDead(a.ifindex);
+    if (!this.addresses.has(key)) this.#doubtDead(a.ifindex);
     this.addresses.set(key, a);
     this.#see('address', key);
     this.dirtyLinks.add(a.ifindex);
@@ -339,11 +342,11 @@ export class Namespace {
     if (!this.addresses.delete(addressKey(a))) return;
     this.#unsee('address', addressKey(a));
     this.dirtyLinks.add(a.ifindex);
+    const last = ![...this.addresses.values()].some((o) => o.family === a.family && o.ifindex === a.ifindex);
+    // IPv6 was switched off there, or the MTU became too small for it: legs of multipath routes died
+    if (last && a.family === AF_INET6) this.doubts.add('route', AF_INET6, a.ifindex);
     if (a.family !== AF_INET) return;
     const word = wordsOf(ipBytes(a.local))[0] as number;
-    let last = true;
-    for (const other of this.addresses.values())
-      if (other.family === AF_INET && other.ifindex === a.ifindex) last = false;
     for (const p of this.pathsets.all()) {
       if (p.refs === 0) continue;
       if (p.prefsrc === word) this.doubts.add('route', AF_INET);

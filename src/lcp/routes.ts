@@ -11,7 +11,16 @@
 // Reference: net/ipv4/fib_trie.c fib_table_insert, net/ipv6/ip6_fib.c fib6_add_rt2node.
 
 import type { RouteMessage } from '../netlink/route.ts';
-import { NLM_F_APPEND, NLM_F_REPLACE, RTM_F_CLONED, RTN_THROW, RTN_UNSPEC, RTPROT_RA } from '../netlink/uapi.ts';
+import {
+  NLM_F_APPEND,
+  NLM_F_REPLACE,
+  RTM_F_CLONED,
+  RTN_BLACKHOLE,
+  RTN_THROW,
+  RTN_UNICAST,
+  RTN_UNSPEC,
+  RTPROT_RA,
+} from '../netlink/uapi.ts';
 import { MPLS, type RouteFamily } from './objects.ts';
 import { HEAD_WORDS, LEG_WORDS, type PathSet, PathSetKey, type PathSets } from './pathsets.ts';
 import { ACTUAL_UNKNOWN, PrefixTable, packInfo } from './prefixtable.ts';
@@ -24,10 +33,22 @@ export interface RouteScope {
   readonly oif?: number;
 }
 
+/** Of lo, in every namespace. */
+const LOOPBACK_IFINDEX = 1;
+
 const typeOf = (info: number): number => info & 0xff;
 const tosOf = (info: number): number => info >>> 24;
 export const protocolOf = (info: number): number => (info >>> 8) & 0xff;
+/** IPv6: 1 low, 2 medium, 3 high. */
+export const preferenceOf = (info: number): number => tosOf(info) ^ 2;
 export { tosOf as routeTosOf, typeOf as routeTypeOf };
+
+/**
+ * A route says that it is a blackhole while its nexthop object is one, and does not say when that changes: the object
+ * decides. One that is a blackhole by itself is told with the object's legs; a blackhole object has the loopback.
+ */
+const ownType = (m: RouteMessage): number =>
+  m.nhId !== 0 && m.type === RTN_BLACKHOLE && (m.legs === 0 || m.legOif[0] === LOOPBACK_IFINDEX) ? RTN_UNICAST : m.type;
 
 export class Routes {
   readonly family: RouteFamily;
@@ -50,6 +71,11 @@ export class Routes {
     this.prefixes = new PrefixTable(family);
     this.#sets = sets;
     this.legs = new RouteLegs(family, sets);
+  }
+
+  /** Nexthop object that decides an entry's legs, 0: none. */
+  nexthopOf(entry: number): number {
+    return this.#sets.get(this.prefixes.pathset[entry] as number)?.nhId ?? 0;
   }
 
   /** Kernel entries in a table. */
@@ -81,7 +107,7 @@ export class Routes {
     const t = this.prefixes;
     const record = t.findOrAdd(this.#table(m), m.dstLen, m.d0, m.d1, m.d2, m.d3);
     const set = this.#intern(m);
-    const info = packInfo(m.type, m.protocol, m.scope, m.tos);
+    const info = this.#info(m);
     const replace = (nlFlags & NLM_F_REPLACE) !== 0 || this.family === MPLS;
     const whole = fromDump && oif === undefined;
     // find the span of equal keys and, in it, this route or the one whose place it takes
@@ -92,7 +118,6 @@ export class Routes {
     let exactBefore = 0;
     let victim = 0;
     let victimBefore = 0;
-    let own = 0; // told again because its nexthop object changed, and with it its type (blackhole or not)
     let fallback = 0; // IPv6 REPLACE without an entry of its own sort takes the first of the key
     for (let e = t.head[record] as number, previous = 0; e !== 0; previous = e, e = t.next[e] as number) {
       const order = this.#compare(e, info, m.priority);
@@ -117,7 +142,6 @@ export class Routes {
       }
       if (fromDump && t.seen[e] === epoch) shown = e;
       if (fallback === 0 && replace) fallback = e;
-      if (own === 0 && replace && m.nhId !== 0 && t.pathset[e] === set.id) own = e;
     }
     if (exact !== 0) {
       // a dump shows equal keys in the kernel's order; and IPv4 announces a route that is known only when
@@ -141,7 +165,6 @@ export class Routes {
     }
     t.markDirty(record);
     this.#sets.retain(set.id);
-    if (own !== 0 && !fromDump) victim = own;
     if (victim === 0 && !fromDump) victim = fallback;
     if (victim !== 0) {
       this.#sets.release(t.pathset[victim] as number);
@@ -205,6 +228,11 @@ export class Routes {
     );
   }
 
+  /** What identifies an entry besides its key; IPv6 has no tos but a preference among equals (RFC 4191). */
+  #info(m: RouteMessage): number {
+    return packInfo(ownType(m), m.protocol, m.scope, this.family === 6 ? Math.max(0, m.pref) : m.tos);
+  }
+
   #honoured(m: RouteMessage): boolean {
     if ((m.flags & RTM_F_CLONED) !== 0) this.ignored.cloned++;
     else if (m.type === RTN_UNSPEC || m.type > RTN_THROW) this.ignored.type++;
@@ -223,7 +251,7 @@ export class Routes {
     const record = t.find(this.#table(m), m.dstLen, m.d0, m.d1, m.d2, m.d3);
     if (record === 0) return;
     const set = this.#intern(m);
-    const info = packInfo(m.type, m.protocol, m.scope, m.tos);
+    const info = this.#info(m);
     let exactBefore = -1;
     let similarBefore = -1;
     let previous = 0;
@@ -243,7 +271,7 @@ export class Routes {
   #holdsLegsOf(e: number, m: RouteMessage): boolean {
     const t = this.prefixes;
     const set = this.#sets.get(t.pathset[e] as number);
-    if (set === undefined || typeOf(t.info[e] as number) !== m.type || set.nhId !== m.nhId) return false;
+    if (set === undefined || typeOf(t.info[e] as number) !== ownType(m) || set.nhId !== m.nhId) return false;
     if (this.family === MPLS) return true;
     // an IPv4 route is told whole, but its dead flags may have changed without a word
     if (this.family === 4) return set.legs.length === m.legs && set.legs.every((leg, i) => this.#isLeg(leg, m, i));
@@ -317,6 +345,16 @@ export class Routes {
       }
     });
     return removed;
+  }
+
+  /** Removes entries with legs over a device when all their devices are gone: those of which isGone says so. */
+  removeOver(ifindex: number, isGone: (ifindex: number) => boolean): void {
+    const dead = new Set<number>();
+    for (const p of this.#sets.usingIfindex(ifindex)) {
+      // not by RTNH_F_DEAD: it is also shown for legs without carrier that are only ignored
+      if (p.nhId === 0 && p.family === this.family && p.legs.every((l) => isGone(l.ifindex))) dead.add(p.id);
+    }
+    if (dead.size > 0) this.removeIf((e) => dead.has(this.prefixes.pathset[e] as number));
   }
 
   /**

@@ -119,8 +119,8 @@ export interface UnsupportedRow {
   kind: string;
   key: string;
   reason: string;
-  /** The kernel gets the packets and does it; otherwise it is a difference that `diff` lists. */
-  punted: boolean;
+  /** Packets may go otherwise than the kernel would send them: `diff` lists it too. */
+  differs: boolean;
 }
 
 export interface PathRow {

@@ -84,4 +84,6 @@ export const mrouteRows = ({ reconciler: r }: Core): MrouteRow[] =>
   );
 
 export const unsupportedRows = ({ reconciler: r }: Core): UnsupportedRow[] =>
-  [...r.namespaces.values()].flatMap((ns) => unhonouredRows(ns).map((row) => ({ netns: ns.name, ...row })));
+  [...r.namespaces.values()].flatMap((ns) =>
+    unhonouredRows(ns, r.pairs.unpairedRoutes).map((row) => ({ netns: ns.name, ...row })),
+  );

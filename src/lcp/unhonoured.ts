@@ -4,6 +4,7 @@
 import { canEncapsulate, legsOf } from './derive.ts';
 import { ingressOf } from './derivelink.ts';
 import type { Namespace } from './namespace.ts';
+import type { UnpairedRoutes } from './pairs.ts';
 import { prefixText } from './routerows.ts';
 import { routeTosOf } from './routes.ts';
 import { NO_VRF } from './rules.ts';
@@ -13,8 +14,8 @@ export interface UnhonouredRow {
   readonly kind: string;
   readonly key: string;
   readonly reason: string;
-  /** The kernel gets the packets and does it: slow, but no difference. */
-  readonly punted: boolean;
+  /** Packets may go otherwise than the kernel would send them; false: the kernel does it, or it shows in no packet. */
+  readonly differs: boolean;
 }
 
 /** Rows that are enough to see what is wrong. */
@@ -34,14 +35,14 @@ const ENCAPS: Readonly<Record<number, string>> = {
 };
 
 /** Everything of that sort in a namespace. */
-export const unhonouredRows = (ns: Namespace): UnhonouredRow[] => {
+export const unhonouredRows = (ns: Namespace, unpaired: UnpairedRoutes = 'punt'): UnhonouredRow[] => {
   const rows: UnhonouredRow[] = [];
   const ingresses = [NO_VRF, ...[...ns.links.keys()].map((ifindex) => ingressOf(ns, ifindex))];
   for (const { family, rule, reason } of ns.rules.unhonoured(ingresses)) {
-    rows.push({ kind: 'rule', key: `${family === 4 ? 'ip' : 'ip -6'} rule ${rule}`, reason, punted: false });
+    rows.push({ kind: 'rule', key: `${family === 4 ? 'ip' : 'ip -6'} rule ${rule}`, reason, differs: true });
   }
   for (const text of ns.routes6.sources.texts().slice(0, MOST_ROWS)) {
-    rows.push({ kind: 'route6', key: text, reason: 'the data plane has no source-specific routes', punted: false });
+    rows.push({ kind: 'route6', key: text, reason: 'the data plane has no source-specific routes', differs: true });
   }
   if (ns.routes4.tosEntries > 0) {
     const t = ns.routes4.prefixes;
@@ -50,7 +51,7 @@ export const unhonouredRows = (ns: Namespace): UnhonouredRow[] => {
         const tos = routeTosOf(t.info[e] as number);
         if (tos === 0) continue;
         const key = `${prefixText(t, record)} tos 0x${tos.toString(16)} table ${t.table[record]}`;
-        rows.push({ kind: 'route4', key, reason: 'the data plane does not look at tos', punted: false });
+        rows.push({ kind: 'route4', key, reason: 'the data plane does not look at tos', differs: true });
       }
     });
   }
@@ -62,14 +63,19 @@ export const unhonouredRows = (ns: Namespace): UnhonouredRow[] => {
       const name = ENCAPS[leg.encapType] ?? 'more labels than one leg can have';
       const key = `routes with encap ${name} dev ${devName(ns, leg.ifindex)}`;
       if (!rows.some((r) => r.key === key)) {
-        rows.push({ kind: 'encap', key, reason: 'the data plane has no such encapsulation', punted: true });
+        rows.push({
+          kind: 'encap',
+          key,
+          reason: 'the data plane has no such encapsulation',
+          differs: unpaired !== 'punt',
+        });
       }
     }
   }
   for (const n of ns.nexthops.byId.values()) {
     if (n.resilient === undefined || rows.length >= MOST_ROWS) continue;
     const reason = "flows are spread by weight, not by the kernel's buckets";
-    rows.push({ kind: 'nexthop', key: `nexthop id ${n.id} type resilient`, reason, punted: true });
+    rows.push({ kind: 'nexthop', key: `nexthop id ${n.id} type resilient`, reason, differs: false });
   }
   return rows;
 };

@@ -19,12 +19,14 @@ static void leave_by(struct datapath *d, struct packet *p, uint32_t adjacency, e
   if (adjacency) count_adjacency(d->region, d->worker, adjacency, 1, p->len);
 }
 
-/* Makes the sub-interface of its tags the frame's port. 0: it has none that is up. */
-static int take_tags(struct datapath *d, struct packet *p) {
+/* Makes the sub-interface of its tags the frame's port; *flags are then its. 0: it has none that is up. */
+static int take_tags(struct datapath *d, struct packet *p, uint32_t *flags) {
   uint32_t tag[LCPFWD_MAX_TAGS];
   unsigned id = frame_tags(p, tag) > 0 ? subif_find(d->region, p->device, tag[0], tag[1]) : 0;
   const struct port_entry *port = id ? port_get(d->region, id) : NULL;
-  if (!port || !(port_flags(port) & LCPFWD_PORT_UP)) return 0;
+  uint32_t now = port ? port_flags(port) : 0; /* once: it may be taken away meanwhile */
+  if (!(now & LCPFWD_PORT_UP)) return 0;
+  *flags = now;
   p->in_port = (uint16_t)id;
   count(d, id, COUNTER_HOST_RX_PACKETS, 1);
   count(d, id, COUNTER_HOST_RX_BYTES, p->len);
@@ -57,8 +59,7 @@ HOT void across(struct datapath *d, struct packet *p, enum owner owner) {
 
 /* Frames with tags, and those of a bridged host. */
 static __attribute__((noinline)) void across_rare(struct datapath *d, uint32_t flags, struct packet *p) {
-  int sub = p->tagged && take_tags(d, p);
-  if (sub) flags = port_flags(port_get(d->region, p->in_port));
+  int sub = p->tagged && take_tags(d, p, &flags);
   if (flags & LCPFWD_PORT_L2) leave_by(d, p, 0, COUNTER_XCONNECT_L2);
   else across(d, p, sub ? OWNER_SUBIF : p->tagged ? OWNER_NOBODY : OWNER_PORT);
   if (!sub || p->disposition != DISPOSE_PHY) return;

@@ -30,6 +30,7 @@ describeReal('the embedded driver', () => {
       set: async (netns, ifindex, change) => {
         changes.push({ netns, ifindex, change });
       },
+      nameOf: () => undefined,
       get: (netns, ifindex): LinkFacts | undefined =>
         netns === '' && ifindex === lab.ifindex(lab.phys, 'wan0')
           ? { name: 'wan0', up: true, carrier: true, mtu: 1400, mac: '02:00:00:00:00:77', promisc: false }

@@ -56,6 +56,7 @@ describeReal('multicast entries of the embedded driver', () => {
   /** Every device is as its link wants it, so that nothing needs to be changed. */
   const links: LinkControl = {
     set: async () => undefined,
+    nameOf: () => undefined,
     get: (netns, ifindex): LinkFacts | undefined => {
       const name = netns === '' ? PHYS.find((phy) => lab.ifindex(lab.phys, phy) === ifindex) : undefined;
       return name === undefined

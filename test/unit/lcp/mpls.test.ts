@@ -143,7 +143,7 @@ describe('pushed labels', () => {
 
   it('IPv6 siblings told in another order are the same, though only labels tell them apart', () => {
     const { ns } = cp();
-    const legs = [[100], [200, 300], [200]].map((labels) => ({ oif: 2, gateway: 'fe80::2', labels }));
+    const legs = [[100], [200, 0], [200]].map((labels) => ({ oif: 2, gateway: 'fe80::2', labels }));
     const told = [legs, [...legs].reverse(), [legs[1], legs[0], legs[2]] as typeof legs];
     // in between, a longer stack in the memory that messages are read into
     const noise = {

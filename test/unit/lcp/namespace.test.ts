@@ -222,7 +222,7 @@ describe('silence', () => {
   it('link down: the routes over it are derived again and doubted', () => {
     const ns = new Mirror(link(2), route('10.1.0.0/16', 2), route('10.2.0.0/16', 3));
     ns.tell(link(2, 0));
-    expect(ns.doubted).toEqual(['route 10 2', 'route 2 2']);
+    expect(ns.doubted).toEqual(['address 10 2', 'route 10 2', 'route 2 2']);
     expect([...ns.dirtyPathsets].map((p) => p.legs[0]?.ifindex)).toEqual([2]);
     expect(ns.entries, 'the kernel is asked, not guessed').toBe(2);
   });
@@ -306,10 +306,13 @@ describe('silence', () => {
     expect(ns.doubted).toContain('route 2 *');
   });
 
-  it('an IPv6 address gone is told in full', () => {
-    const ns = new Mirror(link(2), bytes.newAddress(address(2, 'fd00::1', 64)), route('fd01::/16', 2));
-    ns.tell(bytes.delAddress(address(2, 'fd00::1', 64)));
+  it('the last IPv6 address gone: IPv6 may be off there, and legs dead', () => {
+    const [a, b] = [address(2, 'fd00::1', 64), address(2, 'fe80::1', 64)];
+    const ns = new Mirror(link(2), bytes.newAddress(a), bytes.newAddress(b), route('fd01::/16', 2));
+    ns.tell(bytes.delAddress(a));
     expect([ns.doubted, [...ns.dirtyLinks]]).toEqual([[], [2]]);
+    ns.tell(bytes.delAddress(b));
+    expect(ns.doubted).toEqual(['route 10 2']);
   });
 
   it.each([
@@ -365,7 +368,7 @@ describe('silence', () => {
       route('10.1.0.0/16', 2, '10.9.0.1', { prefsrc: '10.0.0.1' }),
     );
     ns.tell(bytes.delAddress(address(3, '10.0.0.1')), link(2, 0));
-    expect(ns.doubted).toEqual(['route 10 2', 'route 2 *']);
+    expect(ns.doubted).toEqual(['address 10 2', 'route 10 2', 'route 2 *']);
   });
 });
 

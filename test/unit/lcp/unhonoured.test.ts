@@ -21,7 +21,7 @@ const cp = (...messages: Message[]) => {
   return ns;
 };
 const rows = (ns: Namespace) =>
-  unhonouredRows(ns).map((r) => `${r.kind}: ${r.key}: ${r.reason}${r.punted ? ' (punted)' : ''}`);
+  unhonouredRows(ns).map((r) => `${r.kind}: ${r.key}: ${r.reason}${r.differs ? '' : ' (punted)'}`);
 const told = (...messages: Message[]) => rows(cp(...messages));
 const legs = [{ oif: 2, gateway: GW }];
 

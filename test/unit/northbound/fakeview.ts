@@ -119,7 +119,7 @@ export function fakeView(): FakeView {
     mroutes: () => [
       { netns: 'cp', source: '10.0.0.9', group: '239.1.1.1', iif: 'e0', oifs: ['e1'], installed: true, host: false },
     ],
-    unsupported: () => [{ netns: 'cp', kind: 'rule', key: '5: from 10.0.0.0/8', reason: 'from', punted: false }],
+    unsupported: () => [{ netns: 'cp', kind: 'rule', key: '5: from 10.0.0.0/8', reason: 'from', differs: true }],
     nexthops: () => [
       { netns: 'cp', id: 1, family: 'inet', via: '10.0.0.9', dev: 'e0' },
       { netns: 'cp', id: 10, family: 'unspec', group: [{ id: 1, weight: 2 }] },
