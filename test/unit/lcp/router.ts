@@ -108,7 +108,11 @@ export class Router {
           phy !== undefined &&
           (phy.mtu !== link.phyMtu || phy.up !== link.up || (link.mac !== '' && phy.mac !== link.mac))
         ) {
-          this.kernel('').setLink(phy, { mtu: link.phyMtu, up: link.up, ...(link.mac === '' ? {} : { mac: link.mac }) });
+          this.kernel('').setLink(phy, {
+            mtu: link.phyMtu,
+            up: link.up,
+            ...(link.mac === '' ? {} : { mac: link.mac }),
+          });
           this.deliver('');
         }
         if (host !== undefined && host.carrier !== link.carrier) {
