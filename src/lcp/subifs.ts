@@ -45,11 +45,11 @@ const subifOf = (ns: Namespace, pairs: Pairs, device: Link): Subif | undefined =
 /** All sub-interfaces of a namespace's hosts, by name. */
 export const deriveSubifs = (ns: Namespace, pairs: Pairs): Map<string, FoundSubif> => {
   const found = new Map<string, FoundSubif>();
-  for (const link of ns.links.values()) {
+  for (const link of [...ns.links.values()].sort((a, b) => a.ifindex - b.ifindex)) {
     if (link.kind !== 'vlan') continue;
     const object = subifOf(ns, pairs, link);
-    // a phy of that name is a pair of its own, and has the name
-    if (object !== undefined && pairs.spec(object.phy) === undefined) {
+    // a phy of that name is a pair of its own, and has the name; so has the first of two ("eth0.5" 7, "eth0" 5.7)
+    if (object !== undefined && pairs.spec(object.phy) === undefined && !found.has(object.phy)) {
       found.set(object.phy, { object, ifindex: link.ifindex });
     }
   }

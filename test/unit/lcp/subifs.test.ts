@@ -50,7 +50,7 @@ describe('a VLAN device', () => {
     [
       'told before its lower device',
       [vlan(6, 5, 7), vlan(5, 2, 100)],
-      ['wan0.100.7 of wan0 by 81000064 81000007 is 6', 'wan0.100 of wan0 by 81000064 is 5'],
+      ['wan0.100 of wan0 by 81000064 is 5', 'wan0.100.7 of wan0 by 81000064 81000007 is 6'],
     ],
     [
       'three levels: only two count',
