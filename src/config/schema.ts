@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { type Config, defaultControlSocket, logAreas, logLevels, unpairedRoutes } from './config.ts';
 import { formatSize, ifnameProblem, netnsProblem, type Problem, parseSize, socketPathProblem } from './names.ts';
 
+const KIB = 2 ** 10;
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 
@@ -94,7 +95,7 @@ export const configSchema = z.strictObject({
     areas: z.preprocess((value) => value ?? {}, z.partialRecord(z.enum(logAreas), level)),
   }),
   netlink: section({
-    'rx-buffer-bytes': size(MIB / 4, GIB).default(128 * MIB),
+    'rx-buffer-bytes': size(4 * KIB, GIB).default(128 * MIB),
     'queue-messages': z.int().min(1024).max(16_777_216).default(262_144),
     neighbours: z.boolean().default(true),
   }),

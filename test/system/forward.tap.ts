@@ -53,7 +53,7 @@ system('ping and TCP between hosts go through lcpd and not through a kernel', as
     t.equal(await kernelForwarded(lab.ns(role)), 0, `the kernel of ${role} forwarded nothing`);
 });
 
-system('equal-cost paths share flows, by weight', async (t, lab) => {
+system('scenario 7: equal-cost paths share flows, by weight; a leg that is down has none', async (t, lab) => {
   const lcpd = await lab.addRouter({ ports: 3 });
   const h0 = lab.ns('h0');
   for (const to of ['10.0.1.2', '10.0.2.2', 'fd00:1::2', 'fd00:2::2']) await reachable(h0, to);

@@ -195,7 +195,7 @@ system('--leave goes on forwarding, and the next lcpd takes over', async (t, lab
   t.equal((await pinger.stop()).lost, 0, 'not a packet lost');
 });
 
-system('kill -9 and a restart lose nothing and program nothing anew', async (t, lab) => {
+system('scenario 14: kill -9 and a restart lose nothing and program nothing anew', async (t, lab) => {
   const lcpd = await lab.addRouter();
   // The first packet to a neighbour that is not resolved yet may be lost.
   for (const address of ['10.0.1.2', 'fd00:1::2']) t.ok(await reachable(lab.ns('h0'), address));
