@@ -241,7 +241,7 @@ async function multicast(
 }
 
 system(
-  'every protocol at once stays up under load and forwards',
+  'scenario 24: every protocol at once stays up under load and forwards',
   async (t, lab) => {
     const started = await build(lab);
     const at = { east: { ns: lab.ns('h1'), address: '10.0.1.2' }, LAN: { ns: lab.ns('h2'), address: '10.0.2.2' } };
