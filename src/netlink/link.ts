@@ -261,7 +261,7 @@ function encodeInfoData(w: MessageWriter, info: LinkInfo): void {
     w.attrU16(k.IFLA_VLAN_ID, info.vlan.id).attrU16be(k.IFLA_VLAN_PROTOCOL, info.vlan.protocol);
     if (info.vlan.flags !== undefined) {
       // struct ifla_vlan_flags: flags, and which of them are meant
-      w.attrBytes(k.IFLA_VLAN_FLAGS, new Uint8Array(new Uint32Array([info.vlan.flags, 0xffffffff]).buffer));
+      w.attrBytes(k.IFLA_VLAN_FLAGS, new Uint8Array(new Uint32Array([info.vlan.flags, 0x1f]).buffer));
     }
   } else if (info.vrf !== undefined) {
     w.attrU32(k.IFLA_VRF_TABLE, info.vrf.table);
