@@ -136,7 +136,7 @@ export class EmbeddedDataPlane implements DataPlane {
     const af = new Uint32Array(1);
     const name = new Uint8Array(128);
     for (let id = 1; id < MAX_TABLES; id++) {
-      if ((native().tableGet(this.#attached().handle, id, af, name, new Uint32Array(1)) as number) < 0) continue;
+      if ((native().tableGet(this.#attached().handle, id, af, name, new Uint32Array(1)) as number) !== 0) continue;
       this.#tables.set(new TextDecoder().decode(name.subarray(0, name.indexOf(0))), id);
     }
   }
@@ -312,11 +312,22 @@ export class EmbeddedDataPlane implements DataPlane {
   }
 
   #setPathSet(set: PathSet, handle: number): OperationResult {
-    const encoded = encodePaths(set.paths, (phy) => this.#devices?.port(phy)?.id);
+    const forwarder = this.#attached().handle;
+    const named: number[] = [];
+    const encoded = encodePaths(set.paths, {
+      port: (phy) => this.#devices?.port(phy)?.id,
+      table: (family, key) => {
+        const id = native().tableName(forwarder, family, key) as number;
+        if (id > 0 && !this.#tables.has(key)) named.push(id);
+        return id;
+      },
+    });
+    const id =
+      'code' in encoded ? 0 : (native().pathlistSet(forwarder, handle, encoded.bytes, encoded.count) as number);
+    // names that no leg has taken go again; the others stay, whatever is asked here
+    if (id <= 0) for (const table of named) native().tableDel(forwarder, table);
     if ('code' in encoded) return { ok: false, ...encoded };
-    const { bytes, count } = encoded;
-    const id = native().pathlistSet(this.#attached().handle, handle, bytes, count) as number;
-    if (id < 0) return refuse(id, `path set of ${count} legs`);
+    if (id < 0) return refuse(id, `path set of ${encoded.count} legs`);
     return { ok: true, handle: handle === 0 ? id : handle };
   }
 

@@ -96,6 +96,7 @@ const load = () => {
     ports: lib.func('int32_t lcpfwd_ports(void *, void *, uint32_t)'),
     tableAdd: lib.func('int32_t lcpfwd_table_add(void *, uint32_t, const char *)'),
     tableDel: lib.func('int32_t lcpfwd_table_del(void *, uint32_t)'),
+    tableName: lib.func('int32_t lcpfwd_table_name(void *, uint32_t, const char *)'),
     tableGet: lib.func('int32_t lcpfwd_table_get(void *, uint32_t, void *, void *, void *)'),
     pathlistSet: lib.func('int32_t lcpfwd_pathlist_set(void *, uint32_t, const void *, uint32_t)'),
     pathlistDel: lib.func('int32_t lcpfwd_pathlist_del(void *, uint32_t)'),

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "attachment.h"
-#include "datapath.h"
+#include "egress.h"
 #include "lcpfwd.h"
 
 #define CHECK(cond, ...)                                         \
@@ -159,6 +159,7 @@ void router_free(void);
 void test_errors(void); /* packet_errors.c */
 void test_tagged(void); /* packet_tagged.c */
 void test_mpls(void);   /* packet_mpls.c */
+void test_lookup(void); /* packet_lookup.c */
 void test_pieces(void); /* packet_pieces.c, with the routes of packet_mpls.c */
 void test_fuzz(uint64_t seed); /* packet_fuzz.c */
 

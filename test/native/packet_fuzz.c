@@ -13,11 +13,11 @@ static uint32_t draw(void) {
 static uint32_t below(uint32_t n) { return draw() % n; }
 
 static const char *const destination4[] = {"10.0.0.1", "10.0.0.2", "10.0.0.255", "10.1.0.2", "10.1.0.99", "10.2.3.4", "10.3.0.1",
-                                           "10.4.0.1", "10.5.0.1", "10.6.0.1",   "10.7.0.1", "10.8.0.1",  "10.10.0.1", "10.13.0.1", "192.0.2.1"};
+                                           "10.4.0.1", "10.5.0.1", "10.6.0.1",   "10.7.0.1", "10.8.0.1",  "10.10.0.1", "10.13.0.1", "10.14.0.1", "10.15.0.1", "192.0.2.1"};
 static const char *const destination6[] = {"2001:db8:a::1", "2001:db8:a::2", "2001:db8:2::1", "2001:db8:3::1", "2001:db8:4::1",
                                            "2001:db8:5::1", "2001:db8:7::1", "2001:db8:8::1", "fe80::1",       "ff02::1"};
 
-static const uint32_t stacks[] = {100, 101, 102, 103, 104, 105, 106, 107, 0, 99};
+static const uint32_t stacks[] = {100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 109, 0, 99};
 
 /* Puts tags, labels or both between the addresses and the IP packet; returns the new length. */
 static uint32_t dress(uint8_t *f, uint32_t len) {
@@ -51,6 +51,16 @@ static unsigned sub(unsigned parent, unsigned mac, uint32_t outer, uint32_t inne
   return (unsigned)id;
 }
 
+/* The table that legs named comes to be: 10.15 by the leg that names it alone, then to 10.1.0.2. */
+static void route_in_absent(uint32_t table) {
+  struct lcpfwd_route r = {.table = table, .plen = 16, .addr = {10, 15}, .pathlist = via(R.b, "10.1.0.2")};
+  struct lcpfwd_path path = {.weight = 1, .flags = LCPFWD_PATH_LOOKUP, .tables4 = {(uint16_t)table}};
+  int32_t result, id = lcpfwd_pathlist_set(R.f, 0, &path, 1);
+  CHECK(id > 0 && lcpfwd_table_add(R.f, LCPFWD_AF_INET, "fuzz/absent/4") == (int32_t)table, "table");
+  route_to("10.15.0.0", 16, (uint32_t)id);
+  CHECK(lcpfwd_routes_apply(R.f, &r, 1, &result) == 0, "route: %d", result);
+}
+
 /* Sub-interfaces 10 and 10.11 of A, K and S; labels on all of them and their parents. ids: 6 of them. */
 static void dress_router(unsigned *ids) {
   const unsigned parent[3] = {R.a, R.k, R.s}, mac[3] = {0xa1, 0xd1, 0xe1};
@@ -66,7 +76,8 @@ static void dress_router(unsigned *ids) {
     if (p[i].id == R.a || p[i].id == R.s) CHECK(lcpfwd_port_set(R.f, p[i].id, &p[i]) == 0, "port_set");
   }
   neighbour(ids[1], "10.30.0.2", 0xa2);
-  struct lcpfwd_path path[8] = {
+  uint16_t vrf = (uint16_t)lcpfwd_table_name(R.f, LCPFWD_AF_INET, "fuzz/absent/4"), t4 = (uint16_t)R.table4, t6 = (uint16_t)R.table6;
+  struct lcpfwd_path path[10] = {
       {.port = (uint16_t)R.b, .weight = 1, .af = 4, .nh = {10, 1, 0, 2}, .labels = 1, .label = {200}},
       {.port = (uint16_t)ids[1], .weight = 1, .af = 4, .nh = {10, 30, 0, 2}, .labels = 8, .label = {16, 17, 18, 19, 20, 21, 22, 23}},
       {.port = (uint16_t)R.b, .weight = 1, .af = 4, .nh = {10, 1, 0, 2}},
@@ -75,8 +86,10 @@ static void dress_router(unsigned *ids) {
       {.weight = 1, .flags = LCPFWD_PATH_PUNT},
       {.port = (uint16_t)R.s, .weight = 1, .af = 4, .nh = {10, 9, 0, 2}, .labels = 2, .label = {300, 301}, .ttl = 255},
       {.port = (uint16_t)R.b, .weight = 1},
+      {.weight = 1, .flags = LCPFWD_PATH_LOOKUP, .tables4 = {vrf}},
+      {.weight = 1, .flags = LCPFWD_PATH_LOOKUP, .tables4 = {vrf, t4}, .tables6 = {t6}},
   };
-  for (unsigned i = 0; i < 8; i++) {
+  for (unsigned i = 0; i < 10; i++) {
     struct lcpfwd_route r = {.table = table, .plen = 20, .addr = {0, (uint8_t)((100 + i) >> 4), (uint8_t)((100 + i) << 4)}};
     int32_t result, id = lcpfwd_pathlist_set(R.f, 0, &path[i], 1);
     CHECK(id > 0, "path list %u: %d", i, id);
@@ -86,6 +99,10 @@ static void dress_router(unsigned *ids) {
   int32_t all = lcpfwd_pathlist_set(R.f, 0, path, 2);
   CHECK(all > 0, "path list: %d", all);
   route_to("10.13.0.0", 16, (uint32_t)all);
+  all = lcpfwd_pathlist_set(R.f, 0, path + 9, 1); /* 10.14 leads to itself */
+  CHECK(all > 0, "path list: %d", all);
+  route_to("10.14.0.0", 16, (uint32_t)all);
+  route_in_absent(vrf);
 }
 
 /* A frame that is right in most respects; returns its length. */
@@ -172,6 +189,7 @@ void test_fuzz(uint64_t seed) {
   uint64_t swapped = counter(R.a, COUNTER_FORWARD_MPLS);
   CHECK(on_sub > frames / 50 && swapped > frames / 1000, "only %llu on sub-interfaces, %llu with labels", (unsigned long long)on_sub, (unsigned long long)swapped);
   uint64_t forwarded = counter(R.a, COUNTER_FORWARD_IP4) + counter(R.a, COUNTER_FORWARD_IP6);
+  CHECK(counter(R.a, COUNTER_DROP_LOOKUP_LOOP) > 0, "no packet has gone in circles");
   CHECK(forwarded > frames / 200, "only %llu forwarded: the frames are too wild", (unsigned long long)forwarded);
   router_free();
 }

@@ -303,6 +303,7 @@ int main(int argc, char **argv) {
   router_free();
   test_tagged();
   test_mpls();
+  test_lookup();
   test_fuzz(seed);
   puts("packet_test: ok");
   return 0;

@@ -43,6 +43,21 @@ static void random_nh(uint8_t *nh) {
   nh[3] = (uint8_t)random_below(50);
 }
 
+/* Into tables that may be there, and some that only legs name. */
+static struct lcpfwd_path lookup_leg(void) {
+  struct lcpfwd_path p = {.weight = 1, .flags = LCPFWD_PATH_LOOKUP};
+  unsigned n = random_below(LCPFWD_LOOKUP_TABLES + 1);
+  for (unsigned i = 0; i < n; i++) {
+    char name[16];
+    snprintf(name, sizeof name, random_below(2) ? "main/4" : "vrf%u/4", random_below(5));
+    int32_t id = lcpfwd_table_name(f, 4, name);
+    CHECK(id > 0, "table_name: %d", id);
+    p.tables4[i] = (uint16_t)id;
+  }
+  p.tables6[0] = (uint16_t)lcpfwd_table_name(f, 6, "main/6");
+  return p;
+}
+
 static void change_list(void) {
   struct lcpfwd_path p[4];
   uint32_t routes, id = LCPFWD_PL_FIRST + random_below(LISTS), legs = 1 + random_below(4);
@@ -55,6 +70,8 @@ static void change_list(void) {
       p[i].label[k] = 16 + random_below(1000);
     if (random_below(8) == 0)
       p[i] = (struct lcpfwd_path){.weight = 1, .flags = LCPFWD_PATH_PUNT};
+    else if (random_below(6) == 0)
+      p[i] = lookup_leg();
   }
   struct lcpfwd_path now[4];
   if (lcpfwd_pathlist_get(f, id, now, 4, &routes) < 0)
@@ -111,6 +128,26 @@ static void check_subifs(void) {
     for (uint32_t id = h->subif_hash[i]; id; id = h->ports[id].subif_next, linked++)
       CHECK(linked < LCPFWD_MAX_PORTS && h->ports[id].state == PORT_OPEN && h->ports[id].parent, "bucket %u holds port %u", i, id);
   CHECK(linked == there, "%u sub-interfaces in the hash, there are %u", linked, there);
+}
+
+/* Each name that outlasts its table is held by legs; what legs name is there or absent, never free. attached: nothing
+ * has been named since. */
+static void check_tables(int attached) {
+  struct region_head *h = f->region.head;
+  static uint32_t refs[LCPFWD_MAX_TABLES];
+  memset(refs, 0, sizeof refs);
+  for (uint32_t id = LCPFWD_PL_FIRST; id < h->pathlist_end; id++) {
+    struct lcpfwd_path p[4];
+    uint32_t routes;
+    int32_t n = lcpfwd_pathlist_get(f, id, p, 4, &routes);
+    for (int32_t i = 0; i < n; i++)
+      for (unsigned k = 0; (p[i].flags & LCPFWD_PATH_LOOKUP) && k < LCPFWD_LOOKUP_TABLES; k++)
+        refs[p[i].tables4[k]]++, refs[p[i].tables6[k]]++;
+  }
+  for (uint32_t id = 1; id < LCPFWD_MAX_TABLES; id++) {
+    CHECK(f->writer->table_refs[id] == refs[id], "table %u: %u legs, expected %u", id, f->writer->table_refs[id], refs[id]);
+    CHECK(h->tables[id].af ? refs[id] || !attached || !(h->tables[id].af & TABLE_ABSENT) : !refs[id], "table %u of family %x: %u legs", id, h->tables[id].af, refs[id]);
+  }
 }
 
 static void change_port(void) {
@@ -278,6 +315,7 @@ static int killed_round(void) {
   }
   check_references(n);
   check_subifs();
+  check_tables(1);
   /* Twice: the first attach may size the hashes for adjacencies that it then drops. */
   lcpfwd_detach(f);
   attach();
@@ -293,6 +331,7 @@ static int killed_round(void) {
     change_routes(n);
   }
   check_subifs();
+  check_tables(0);
   for (unsigned t = 0; t < TABLES; t++) {
     check_routes(&n[t], t);
     free(n[t].route);

@@ -82,7 +82,7 @@ int32_t lcpfwd_info(lcpfwd *f, struct lcpfwd_info *out) {
     out->ports += port_get(&f->region, i) != NULL;
   for (uint32_t i = 1; i < w->table_end; i++) {
     const struct table_entry *t = &h->tables[i];
-    out->tables += t->af != 0;
+    out->tables += t->af != 0 && !(t->af & TABLE_ABSENT);
     if (t->af == LCPFWD_AF_INET)
       out->routes4 += t->routes;
     else if (t->af == LCPFWD_AF_INET6)

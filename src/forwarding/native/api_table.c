@@ -6,61 +6,35 @@
 #include "fib.h"
 #include "fib_node.h"
 #include "pathlist.h"
+#include "table.h"
 #include "writer.h"
 
 #define LABEL_BITS 20u
 
-static struct table_entry *table_of(const lcpfwd *f, uint32_t id) {
-  struct table_entry *t = f->region.head->tables;
-  return id > 0 && id < LCPFWD_MAX_TABLES && t[id].af ? &t[id] : NULL;
-}
-
-static int family_ok(uint32_t af) {
-  return af == LCPFWD_AF_INET || af == LCPFWD_AF_INET6 || af == LCPFWD_AF_MPLS;
-}
-
 int32_t lcpfwd_table_add(lcpfwd *f, uint32_t af, const char *name) {
-  struct region_head *h = f->region.head;
-  struct writer *w = f->writer;
-  size_t len = strnlen(name, sizeof h->tables[0].name);
-  if (!family_ok(af) || len == 0 || len == sizeof h->tables[0].name)
-    return -EINVAL;
-  for (uint32_t id = 1; id < w->table_end; id++)
-    if (h->tables[id].af == af && strcmp(h->tables[id].name, name) == 0)
-      return (int32_t)id;
-  uint32_t id = ids_take(w, &w->table_ids, &w->table_end, LCPFWD_MAX_TABLES);
-  if (id == 0)
-    return -ENOSPC;
-  struct table_entry *t = &h->tables[id];
-  t->root = 0;
-  t->routes = 0;
-  memset(t->name, 0, sizeof t->name);
-  memcpy(t->name, name, len);
-  PUBLISH(&t->af, af);
-  return (int32_t)id;
+  return table_add(f->writer, af, name, 0);
+}
+
+int32_t lcpfwd_table_name(lcpfwd *f, uint32_t af, const char *name) {
+  return table_add(f->writer, af, name, 1);
 }
 
 int32_t lcpfwd_table_del(lcpfwd *f, uint32_t id) {
-  struct table_entry *t = table_of(f, id);
   if (id == 0 || id >= LCPFWD_MAX_TABLES)
     return -EINVAL;
-  if (!t)
-    return 0;
-  fib_clear(f->writer, id);
-  PUBLISH(&t->af, 0);
-  blocks_retire_id(&f->writer->blocks, RETIRED_TABLE, id);
+  table_del(f->writer, id);
   blocks_settle(&f->writer->blocks);
   return 0;
 }
 
 int32_t lcpfwd_table_get(lcpfwd *f, uint32_t id, uint32_t *af, char *name, uint32_t *routes) {
-  const struct table_entry *t = table_of(f, id);
-  if (!t)
+  if (id == 0 || id >= LCPFWD_MAX_TABLES || f->region.head->tables[id].af == 0)
     return -ENOENT;
-  *af = t->af;
+  const struct table_entry *t = &f->region.head->tables[id];
+  *af = t->af & ~TABLE_ABSENT;
   *routes = t->routes;
   memcpy(name, t->name, sizeof t->name);
-  return 0;
+  return (t->af & TABLE_ABSENT) != 0;
 }
 
 /* Nothing set behind plen, plen possible for the family. */
@@ -77,7 +51,7 @@ static int prefix_check(const struct table_entry *t, const struct lcpfwd_route *
 }
 
 static int route_apply(lcpfwd *f, const struct lcpfwd_route *op) {
-  const struct table_entry *t = table_of(f, op->table);
+  const struct table_entry *t = table_of(&f->region, op->table);
   struct fib_prefix p;
   uint32_t old;
   if (!t) /* what is in no table is absent: deleting it is success */
@@ -121,7 +95,7 @@ static int dump_one(void *ctx, const struct fib_prefix *p, uint32_t value) {
 int32_t lcpfwd_routes_dump(lcpfwd *f, uint32_t table, struct lcpfwd_route *out, uint32_t max, uint8_t *cursor) {
   struct dump d = {.out = out, .table = table, .max = max};
   struct fib_prefix after;
-  if (!table_of(f, table))
+  if (!table_of(&f->region, table))
     return -ENOENT;
   if (max == 0 || cursor[0] > 1)
     return -EINVAL;
@@ -138,7 +112,7 @@ int32_t lcpfwd_routes_dump(lcpfwd *f, uint32_t table, struct lcpfwd_route *out, 
 
 int32_t lcpfwd_lookup(lcpfwd *f, const struct lcpfwd_lookup_spec *spec, uint32_t af, const uint8_t *addrs, uint32_t n,
                       struct lcpfwd_lookup_result *out) {
-  if (!family_ok(af) || spec->n > LCPFWD_LOOKUP_TABLES)
+  if ((af != LCPFWD_AF_INET && af != LCPFWD_AF_INET6 && af != LCPFWD_AF_MPLS) || spec->n > LCPFWD_LOOKUP_TABLES)
     return -EINVAL;
   for (uint32_t i = 0; i < n; i++)
     fib_lookup(&f->region, spec, af, addrs + 16 * (size_t)i, &out[i]);

@@ -84,7 +84,8 @@
   X(PUNT_MPLS_TTL, "punt-mpls-ttl")                                                                \
   X(PUNT_MPLS_TOO_BIG, "punt-mpls-too-big")                                                        \
   X(FORWARD_MPLS, "forward-mpls")                   /* came labelled; swapped or popped */         \
-  X(XCONNECT_L2, "xconnect-l2")                     /* host frame of a port whose host is bridged */
+  X(XCONNECT_L2, "xconnect-l2")                     /* host frame of a port whose host is bridged */ \
+  X(DROP_LOOKUP_LOOP, "drop-lookup-loop")           /* lookup legs that lead to lookup legs without end */
 
 #define LCPFWD_COUNTER_SYMBOL(symbol, name) COUNTER_##symbol,
 enum counter { LCPFWD_COUNTERS(LCPFWD_COUNTER_SYMBOL) COUNTER_COUNT };

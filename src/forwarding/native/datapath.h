@@ -111,22 +111,6 @@ static inline uint32_t wire_length(const struct packet *p, const uint8_t *ip, ui
   return head + l4 + p->vnet.gso_size;
 }
 
-/* Where a packet for af/addr leaves by. NULL: *why says what to do instead, or the neighbour nh on
- * port is not known (PUNT_NO_NEIGHBOUR). */
-struct egress {
-  const struct adj *adj;
-  uint32_t table, pathlist;
-  uint32_t special;  /* enum lcpfwd_special when pathlist is one; also 0: no route */
-  uint16_t port;     /* for a missing neighbour */
-  uint8_t af;
-  uint8_t labels, ttl; /* of the leg, as in struct lcpfwd_path */
-  const uint32_t *label;
-  const uint8_t *nh;
-};
-enum egress_result { EGRESS_SEND, EGRESS_SPECIAL, EGRESS_NO_NEIGHBOUR, EGRESS_DEAD };
-enum egress_result egress_resolve(const struct datapath *d, struct egress *e, const struct lcpfwd_lookup_result *found,
-                                  unsigned af, const uint8_t *addr, uint32_t flow_hash);
-
 /* The port that an adjacency belongs to; NULL: the packet is dropped. */
 static inline const struct port_entry *output_port(const struct datapath *d, struct packet *p, const struct adj *a) {
   const struct port_entry *port = port_get(d->region, a->port), *device = port;
@@ -171,17 +155,11 @@ int segment(struct datapath *d, struct packet *p, const struct egress *e, uint32
 /* An IP packet leaves with labels. */
 int mpls_output(struct datapath *d, struct packet *p, const struct egress *e, unsigned ttl);
 
-/* An IP packet leaves; ttl: its own, for labels in the uniform model. 0: there was no room. */
-HOT int packet_output(struct datapath *d, struct packet *p, const struct egress *e, unsigned ttl) {
-  if (__builtin_expect(e->labels, 0)) return mpls_output(d, p, e, e->ttl ? e->ttl : ttl);
-  if (!packet_rewrite(p, e->adj)) return 0;
-  count_output(d, e->adj, p->len);
-  return 1;
-}
-
 /* Labelled frames: is the label to be looked up? And then: what its route says. */
 int mpls_classify(const struct ingress *in, struct packet *p);
 void mpls_route(struct datapath *d, struct packet *p, const struct lcpfwd_lookup_result *found);
+/* The IP packet at l3, of which the ethertype says the family: is it to be looked up? Else it has its fate. */
+int ip_classify(struct packet *p);
 
 static inline void made_reset(struct datapath *d) {
   d->n_made = 0;

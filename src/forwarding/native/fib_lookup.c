@@ -48,7 +48,7 @@ static inline int covers(unsigned octets, const uint8_t *a, const uint8_t *b, un
   return be64_at(a) == be64_at(b) && (plen == 64 || (be64_at(a + 8) ^ be64_at(b + 8)) >> (128 - plen) == 0);
 }
 
-static inline uint32_t trie_lookup(const struct region *r, uint32_t slot, unsigned octets, const uint8_t *addr,
+static inline __attribute__((always_inline)) uint32_t trie_lookup(const struct region *r, uint32_t slot, unsigned octets, const uint8_t *addr,
                                    uint32_t *plen) {
   const struct fib_node *path[FIB_DEPTH];
   unsigned d = 0;
@@ -87,39 +87,59 @@ static inline uint32_t trie_lookup(const struct region *r, uint32_t slot, unsign
   }
 }
 
-uint32_t fib_lookup_table(const struct region *r, uint32_t table, unsigned af, const uint8_t *addr, uint32_t *plen) {
+/* octets: of af, a constant where this is called, so that each width has a loop of its own. */
+static inline __attribute__((always_inline)) uint32_t table_lookup(const struct region *r, uint32_t table, unsigned af, unsigned octets,
+                                                                   const uint8_t *addr, uint32_t *plen) {
   *plen = 0;
   if (table >= LCPFWD_MAX_TABLES)
     return 0;
   const struct table_entry *t = &r->head->tables[table];
-  /* A port may still name a table whose id was freed: another family must not be walked. */
+  /* A port may still name a table whose id was freed: another family must not be walked. Nor an absent one. */
   if (ACQUIRE(&t->af) != af)
     return 0;
-  return trie_lookup(r, ACQUIRE(&t->root), af == LCPFWD_AF_INET6 ? 16 : 4, addr, plen);
+  return trie_lookup(r, ACQUIRE(&t->root), octets, addr, plen);
+}
+
+uint32_t fib_lookup_table(const struct region *r, uint32_t table, unsigned af, const uint8_t *addr, uint32_t *plen) {
+  return af == LCPFWD_AF_INET6 ? table_lookup(r, table, af, 16, addr, plen) : table_lookup(r, table, af, 4, addr, plen);
+}
+
+/* octets: as in table_lookup. */
+static inline __attribute__((always_inline)) void lookup_each(const struct region *r, const struct lcpfwd_lookup_spec *spec, unsigned af,
+                                                              unsigned octets, const uint8_t *addr, struct lcpfwd_lookup_result *out) {
+  unsigned i = 0, n = spec->n < LCPFWD_LOOKUP_TABLES ? spec->n : LCPFWD_LOOKUP_TABLES;
+  uint32_t plen, value;
+  if (spec->merged && n >= 2) {
+    uint32_t plen1, value1 = table_lookup(r, spec->table[1], af, octets, addr, &plen1);
+    value = table_lookup(r, spec->table[0], af, octets, addr, &plen);
+    i = value1 && (!value || plen1 > plen);
+    if (i) {
+      value = value1;
+      plen = plen1;
+    }
+    if (value && value != LCPFWD_PL_THROW)
+      goto found;
+    i = 2;
+  }
+  for (; i < n; i++) {
+    value = table_lookup(r, spec->table[i], af, octets, addr, &plen);
+    if (value && value != LCPFWD_PL_THROW)
+      goto found;
+  }
+  out->table = out->pathlist = out->plen = 0;
+  return;
+found:
+  out->table = spec->table[i];
+  out->pathlist = value;
+  out->plen = plen;
 }
 
 void fib_lookup(const struct region *r, const struct lcpfwd_lookup_spec *spec, unsigned af, const uint8_t *addr,
                 struct lcpfwd_lookup_result *out) {
-  unsigned i = 0, n = spec->n < LCPFWD_LOOKUP_TABLES ? spec->n : LCPFWD_LOOKUP_TABLES;
-  if (spec->merged && n >= 2) {
-    uint32_t plen0, plen1;
-    uint32_t value0 = fib_lookup_table(r, spec->table[0], af, addr, &plen0);
-    uint32_t value1 = fib_lookup_table(r, spec->table[1], af, addr, &plen1);
-    int second = value1 && (!value0 || plen1 > plen0);
-    *out = second ? (struct lcpfwd_lookup_result){spec->table[1], value1, plen1}
-                  : (struct lcpfwd_lookup_result){spec->table[0], value0, plen0};
-    if (out->pathlist && out->pathlist != LCPFWD_PL_THROW)
-      return;
-    i = 2;
-  }
-  for (; i < n; i++) {
-    uint32_t plen, value = fib_lookup_table(r, spec->table[i], af, addr, &plen);
-    if (value && value != LCPFWD_PL_THROW) {
-      *out = (struct lcpfwd_lookup_result){spec->table[i], value, plen};
-      return;
-    }
-  }
-  *out = (struct lcpfwd_lookup_result){0};
+  if (af == LCPFWD_AF_INET6)
+    lookup_each(r, spec, af, 16, addr, out);
+  else
+    lookup_each(r, spec, af, 4, addr, out);
 }
 
 uint32_t fib_get(const struct region *r, uint32_t table, const struct fib_prefix *p) {

@@ -5,7 +5,7 @@
  * it is sure to leave: whatever is punted is still as it was received.
  * Reference: RFC 1812 (4.2.2, 5.2, 5.3), RFC 8200, RFC 4291 2.5.6, RFC 1624, RFC 8950.
  */
-#include "datapath.h"
+#include "egress.h"
 #include "subif.h"
 
 #define IP4_MIN 20u
@@ -43,8 +43,6 @@ static inline int martian6(const uint8_t *ip) {
   const uint8_t *src = ip + 8, *dst = ip + 24;
   return (zero_but_last(src) && src[15] <= 1) || (zero_but_last(dst) && dst[15] <= 1) || src[0] == 0xff;
 }
-
-static inline int link_local6(const uint8_t *a) { return a[0] == 0xfe && (a[1] & 0xc0) == 0x80; }
 
 int options4_alert(const uint8_t *ip, unsigned ihl) {
   for (unsigned at = IP4_MIN; at < ihl;) {
@@ -86,7 +84,7 @@ static inline enum step done_drop(struct packet *p, enum counter why) {
   return STEP_DONE;
 }
 
-static enum step classify4(struct packet *p) {
+HOT enum step classify4(struct packet *p) {
   const uint8_t *ip = p->data + p->l3;
   uint32_t room = p->len - p->l3;
   if (room < IP4_MIN) return done_drop(p, COUNTER_DROP_RUNT);
@@ -110,7 +108,7 @@ static inline int is_nd(const uint8_t *ip, uint32_t len) {
   return ip[6] == PROTO_ICMP6 && len > IP6_HEAD && ip[IP6_HEAD] >= 133 && ip[IP6_HEAD] <= 137;
 }
 
-static enum step classify6(struct packet *p) {
+HOT enum step classify6(struct packet *p) {
   const uint8_t *ip = p->data + p->l3;
   uint32_t room = p->len - p->l3;
   if (room < IP6_HEAD) return done_drop(p, COUNTER_DROP_RUNT);
@@ -169,47 +167,10 @@ static inline enum step parse(const struct ingress *in, struct packet *p) {
   return p->tagged ? STEP_TAGGED : STEP_PARSED;
 }
 
-enum egress_result egress_resolve(const struct datapath *d, struct egress *e, const struct lcpfwd_lookup_result *found,
-                                  unsigned af, const uint8_t *addr, uint32_t flow_hash) {
-  e->adj = NULL;
-  e->table = found->table;
-  e->pathlist = found->pathlist;
-  e->special = found->pathlist;
-  e->labels = e->ttl = 0;
-  if (found->pathlist < LCPFWD_PL_FIRST) return EGRESS_SPECIAL;
-  const struct pathlist *list = pathlist_get_block(d->region, found->pathlist);
-  uint32_t bucket = list ? list->bucket[flow_hash & list->mask] : 0;
-  if (__builtin_expect(bucket >= BUCKET_PUNT, 0)) {
-    uint32_t i = bucket & ~BUCKET_LEG;
-    if (bucket == BUCKET_PUNT || i >= list->legs) {
-      e->special = LCPFWD_PL_PUNT;
-      return EGRESS_SPECIAL;
-    }
-    const struct pathlist_leg *leg = pathlist_legs(list) + i;
-    bucket = leg->adjacency;
-    e->labels = leg->labels;
-    e->ttl = leg->ttl;
-    e->label = pathlist_labels(list, i);
-  }
-  const struct adj *a = adj_get(d->region, bucket);
-  if (!a) return EGRESS_DEAD;
-  e->port = a->port;
-  e->af = a->af;
-  e->nh = a->nh;
-  if (a->state == ADJ_ATTACHED) {
-    if (!addr) { /* what is attached to labels? */
-      e->special = LCPFWD_PL_PUNT;
-      return EGRESS_SPECIAL;
-    }
-    e->af = (uint8_t)af;
-    e->nh = addr;
-    const struct adj *of = adj_get(d->region, adj_find_neighbour(d->region, a->port, af, addr));
-    if (!of) return EGRESS_NO_NEIGHBOUR;
-    a = of;
-  }
-  e->adj = a;
-  if (a->state == ADJ_COMPLETE) return EGRESS_SEND;
-  return a->state == ADJ_INCOMPLETE ? EGRESS_NO_NEIGHBOUR : EGRESS_DEAD;
+int ip_classify(struct packet *p) {
+  enum step step = p->ethertype == TYPE_IP4 ? classify4(p) : classify6(p);
+  if (step == STEP_MULTICAST) punt(p, COUNTER_PUNT_MULTICAST);
+  return step == STEP_LOOKUP;
 }
 
 static void special(struct datapath *d, const struct ingress *in, struct packet *p, uint32_t which) {
@@ -275,19 +236,21 @@ static inline void route(struct datapath *d, const struct ingress *in, struct pa
   const uint8_t *dst = v4 ? ip + 16 : ip + 24;
   uint32_t len = p->len - p->l3;
   struct egress e;
-  p->table = found->table;
-  p->pathlist = found->pathlist;
   if (p->ethertype == TYPE_MPLS) return mpls_route(d, p, found);
   enum egress_result r = egress_resolve(d, &e, found, v4 ? LCPFWD_AF_INET : LCPFWD_AF_INET6, dst,
                                         v4 ? flow_hash4(ip, len) : flow_hash6(ip, len));
   int for_us = r == EGRESS_SPECIAL && e.special >= LCPFWD_PL_LOCAL && e.special <= LCPFWD_PL_MULTICAST;
   if (!v4 && !for_us && link_local6(ip + 8)) return drop(p, COUNTER_DROP_SCOPE);
+  p->table = e.table;
+  p->pathlist = e.pathlist;
   if (e.adj) p->adjacency = e.adj->id;
   switch (r) {
     case EGRESS_SEND: v4 ? forward4(d, in, p, &e) : forward6(d, in, p, &e); break;
     case EGRESS_SPECIAL: special(d, in, p, e.special); break;
     case EGRESS_NO_NEIGHBOUR: punt_no_neighbour(d, p, e.port, e.af, e.nh); break;
+    case EGRESS_LOOKUP: /* of labels only */
     case EGRESS_DEAD: drop(p, COUNTER_DROP_DEAD_ADJACENCY); break;
+    case EGRESS_LOOP: drop(p, COUNTER_DROP_LOOKUP_LOOP); break;
   }
 }
 

@@ -5,7 +5,7 @@
  * completed first, since it lies over the whole. Options without the copied bit become no-operations
  * in all pieces but the first, so every piece has the same header length.
  */
-#include "datapath.h"
+#include "egress.h"
 
 #define MORE_FRAGMENTS 0x2000u
 

@@ -106,6 +106,9 @@ static inline int packet_set_l3(struct packet *p, unsigned n) {
   return 1;
 }
 
+/* fe80::/10 */
+static inline int link_local6(const uint8_t *a) { return a[0] == 0xfe && (a[1] & 0xc0) == 0x80; }
+
 static inline uint64_t mix64(uint64_t x) {
   x ^= x >> 32;
   x *= 0xd6e8feb86659fd93ull;

@@ -7,7 +7,7 @@
  * of that port if the source is a neighbour there. Quotes up to 576 (IPv4) or 1280 (IPv6) bytes.
  * Reference: RFC 792, RFC 1812 4.3, RFC 1191, RFC 4443.
  */
-#include "datapath.h"
+#include "egress.h"
 
 #define LIMIT_RATE 1000u  /* a second */
 #define LIMIT_BURST 100u

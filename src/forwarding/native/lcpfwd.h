@@ -49,7 +49,7 @@ enum lcpfwd_special {
   LCPFWD_PL_FIRST = 16,      /* first id given to lcpfwd_pathlist_set */
 };
 
-/* One leg. port 0 is allowed with LCPFWD_PATH_PUNT only. af 0: attached (the destination itself is the
+/* One leg. port 0 is allowed with LCPFWD_PATH_PUNT and _LOOKUP only. af 0: attached (the destination itself is the
  * neighbour). labels: an IP packet gets them pushed, a labelled one has its top label replaced by them;
  * not on a TUN port (-EOPNOTSUPP). */
 struct lcpfwd_path { /* 56 bytes */
@@ -61,10 +61,20 @@ struct lcpfwd_path { /* 56 bytes */
   uint8_t ttl;     /* 0: uniform model of RFC 3443. Else pipe model: of pushed labels; without labels: the
                       packet below a popped one keeps its own */
   uint8_t nh[16];
-  uint32_t label[LCPFWD_MAX_LABELS]; /* 20 bits each; never 3, the implicit null */
+  union {
+    uint32_t label[LCPFWD_MAX_LABELS]; /* 20 bits each; never 3, the implicit null */
+    struct { /* of LCPFWD_PATH_LOOKUP: ids of lcpfwd_table_name, in order, 0 behind the last */
+      uint16_t tables4[LCPFWD_LOOKUP_TABLES];
+      uint16_t tables6[LCPFWD_LOOKUP_TABLES];
+    };
+  };
 };
 #define LCPFWD_PATH_COMPLETE 1u /* on read: the adjacency has a rewrite */
 #define LCPFWD_PATH_PUNT 2u     /* no port, no next hop: this share is punted to the pair it came in on */
+#define LCPFWD_PATH_LOOKUP 4u   /* no port, no next hop: this share is looked up once more, in tables4 or tables6 by its
+                                   family, strictly in order (never merged). A label is popped before; it must be
+                                   the last one. At most LCPFWD_LOOKUP_DEPTH such legs, one after the other */
+#define LCPFWD_LOOKUP_DEPTH 3u
 
 struct lcpfwd_route { /* 28 bytes */
   uint32_t table;    /* id from lcpfwd_table_add */
@@ -259,8 +269,13 @@ int32_t lcpfwd_ports(lcpfwd *f, struct lcpfwd_port *out, uint32_t max);
 /* name (1..115 bytes) identifies a table after a restart, e.g. "cp/254"; same af and name give the
  * same id. */
 int32_t lcpfwd_table_add(lcpfwd *f, uint32_t af, const char *name);
-int32_t lcpfwd_table_del(lcpfwd *f, uint32_t id); /* drops its routes too */
-/* name: >= 120 bytes. -ENOENT for a free id. */
+/* Drops its routes too. While legs name it, its id stands for its name still: nothing is found there until the
+ * same table is added again, and no other one gets the id. */
+int32_t lcpfwd_table_del(lcpfwd *f, uint32_t id);
+/* The id of a table for a leg to name, whether the table is there or not. If not, and if no leg comes to name
+ * it, lcpfwd_table_del gives the id back. */
+int32_t lcpfwd_table_name(lcpfwd *f, uint32_t af, const char *name);
+/* name: >= 120 bytes. 0, 1: it is not there, legs name it; -ENOENT for a free id. */
 int32_t lcpfwd_table_get(lcpfwd *f, uint32_t id, uint32_t *af, char *name, uint32_t *routes);
 
 /* id 0: make a new one, returns its id; else replace its legs while packets flow. */

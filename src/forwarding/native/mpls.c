@@ -4,10 +4,12 @@
  * TTL less one. A leg without: the label goes; what is below goes to the leg's next hop, an IP packet when
  * the label was the bottom of the stack, else a labelled one. TTL of what is uncovered: the label's less
  * one (uniform model), or its own less one (pipe, leg's ttl set). The traffic class is not carried on.
- * What cannot be done here is the kernel's, exactly as received; there is no ICMP from inside a tunnel.
+ * A leg that is looked up: the last label goes, and the IP packet below is routed by the leg's tables as if it
+ * had come in by itself, with the TTL of a pop. What cannot be done here is the kernel's, exactly as received,
+ * labels and all; there is no ICMP from inside a tunnel.
  * Reference: RFC 3031, 3032, 3443; net/mpls/af_mpls.c (mpls_forward, mpls_egress).
  */
-#include "datapath.h"
+#include "egress.h"
 
 #define BOTTOM 0x100u
 #define IP4_MIN 20u
@@ -144,11 +146,74 @@ static void send(struct datapath *d, struct packet *p, const struct egress *e, c
   count_output(d, e->adj, p->len);
 }
 
+/* The packet below the only label leaves by what its own lookup found. */
+static void send_below(struct datapath *d, struct packet *p, const struct egress *e, const struct below *b, unsigned ttl) {
+  uint8_t *ip = p->data + b->at;
+  const struct port_entry *out = output_port(d, p, e->adj);
+  if (!out) return;
+  if (wire_length(p, ip, p->len - b->at, b->head, b->total) + LABEL * e->labels > port_mtu(out)) return punt(p, COUNTER_PUNT_MPLS_TOO_BIG);
+  if (b->type == TYPE_IP4) ttl_write4(ip, ttl);
+  else ip[7] = (uint8_t)ttl;
+  p->l3 = (uint8_t)b->at;
+  p->len = b->at + b->total;
+  p->ethertype = b->type;
+  p->counter = COUNTER_FORWARD_MPLS;
+  if (!packet_output(d, p, e, ttl)) drop(p, COUNTER_DROP_NO_ROOM);
+}
+
+static void special_below(struct packet *p, uint32_t which) {
+  static const uint16_t told[] = {
+      [LCPFWD_PL_NONE] = COUNTER_PUNT_NO_ROUTE,          [LCPFWD_PL_LOCAL] = COUNTER_PUNT_LOCAL,
+      [LCPFWD_PL_BROADCAST] = COUNTER_PUNT_BROADCAST,    [LCPFWD_PL_ANYCAST] = COUNTER_PUNT_LOCAL,
+      [LCPFWD_PL_MULTICAST] = COUNTER_PUNT_MULTICAST,    [LCPFWD_PL_UNREACHABLE] = COUNTER_PUNT_UNREACHABLE,
+      [LCPFWD_PL_PROHIBIT] = COUNTER_PUNT_PROHIBIT,      [LCPFWD_PL_THROW] = COUNTER_PUNT_NO_ROUTE,
+      [LCPFWD_PL_PUNT] = COUNTER_PUNT_KERNEL,
+  };
+  if (which == LCPFWD_PL_BLACKHOLE) drop(p, COUNTER_DROP_BLACKHOLE);
+  else punt(p, which < sizeof told / sizeof *told ? told[which] : COUNTER_PUNT_KERNEL);
+}
+
+/* The leg says: pop, and look the packet below up. Nothing of p changes before it is sure to leave. */
+static void route_below(struct datapath *d, struct packet *p, struct egress *e, const struct below *b, uint32_t hash) {
+  uint32_t entry = load_be32(p->data + p->l3), ttl = entry & 0xff;
+  if (!(entry & BOTTOM)) return punt(p, COUNTER_PUNT_KERNEL);
+  if (ttl <= 1) return punt(p, COUNTER_PUNT_MPLS_TTL);
+  if (!b->type) return drop(p, COUNTER_DROP_MALFORMED);
+  struct packet below = *p;
+  below.l3 = (uint8_t)b->at;
+  below.ethertype = b->type;
+  if (!ip_classify(&below)) {
+    p->disposition = below.disposition;
+    p->out_port = below.out_port;
+    p->counter = below.counter;
+    return;
+  }
+  const uint8_t *ip = p->data + b->at;
+  unsigned v4 = b->type == TYPE_IP4;
+  enum egress_result r = egress_lookup(d, e, v4 ? LCPFWD_AF_INET : LCPFWD_AF_INET6, v4 ? ip + 16 : ip + 24, hash);
+  int for_us = r == EGRESS_SPECIAL && e->special >= LCPFWD_PL_LOCAL && e->special <= LCPFWD_PL_MULTICAST;
+  if (!v4 && !for_us && link_local6(ip + 8)) return drop(p, COUNTER_DROP_SCOPE);
+  p->table = e->table;
+  p->pathlist = e->pathlist;
+  if (e->adj) p->adjacency = e->adj->id;
+  switch (r) {
+    case EGRESS_SEND: send_below(d, p, e, b, ttl - 1); break;
+    case EGRESS_SPECIAL: special_below(p, e->special); break;
+    case EGRESS_NO_NEIGHBOUR: punt_no_neighbour(d, p, e->port, e->af, e->nh); break;
+    case EGRESS_LOOKUP: /* an address was looked up */
+    case EGRESS_DEAD: drop(p, COUNTER_DROP_DEAD_ADJACENCY); break;
+    case EGRESS_LOOP: drop(p, COUNTER_DROP_LOOKUP_LOOP); break;
+  }
+}
+
 void mpls_route(struct datapath *d, struct packet *p, const struct lcpfwd_lookup_result *found) {
   struct egress e;
   struct below b;
+  p->table = found->table;
+  p->pathlist = found->pathlist;
   if (!found->pathlist) return punt(p, COUNTER_PUNT_MPLS_NO_LABEL);
-  enum egress_result r = egress_resolve(d, &e, found, 0, NULL, stack_hash(p, &b));
+  uint32_t hash = stack_hash(p, &b);
+  enum egress_result r = egress_resolve(d, &e, found, 0, NULL, hash);
   if (e.adj) p->adjacency = e.adj->id;
   switch (r) {
     case EGRESS_SEND: send(d, p, &e, &b); break;
@@ -156,7 +221,9 @@ void mpls_route(struct datapath *d, struct packet *p, const struct lcpfwd_lookup
       if (e.special == LCPFWD_PL_BLACKHOLE) drop(p, COUNTER_DROP_BLACKHOLE);
       else punt(p, COUNTER_PUNT_KERNEL);
       break;
+    case EGRESS_LOOKUP: route_below(d, p, &e, &b, hash); break;
     case EGRESS_NO_NEIGHBOUR: punt_no_neighbour(d, p, e.port, e.af, e.nh); break;
+    case EGRESS_LOOP: /* labels are looked up once */
     case EGRESS_DEAD: drop(p, COUNTER_DROP_DEAD_ADJACENCY); break;
   }
 }

@@ -11,7 +11,7 @@
 
 #include <endian.h>
 
-#include "datapath.h"
+#include "egress.h"
 
 #define SAMPLE_NS 10000000000ll
 #define DONT_FRAGMENT 0x4000u

@@ -6,6 +6,7 @@
 
 #include "adj.h"
 #include "reader.h"
+#include "table.h"
 #include "writer.h"
 
 static unsigned buckets_for(const struct lcpfwd_path *paths, unsigned n) {
@@ -65,11 +66,30 @@ static size_t block_bytes(const struct pathlist *p) {
 #define LABEL_LIMIT (1u << 20)
 #define LABEL_IMPLICIT_NULL 3u /* RFC 3032 2.1: is told by protocols, is never in a packet */
 
+/* Ids of tables of one family, nothing behind the last. */
+static int tables_check(const struct region *r, const uint16_t *table, unsigned af) {
+  unsigned n = 0;
+  while (n < LCPFWD_LOOKUP_TABLES && table[n])
+    if (!table_named(r, table[n++], af))
+      return -EINVAL;
+  for (; n < LCPFWD_LOOKUP_TABLES; n++)
+    if (table[n])
+      return -EINVAL;
+  return 0;
+}
+
 static int path_check(const struct region *r, const struct lcpfwd_path *p) {
+  unsigned kind = p->flags & (LCPFWD_PATH_PUNT | LCPFWD_PATH_LOOKUP);
   if (p->weight == 0 || p->labels > LCPFWD_MAX_LABELS)
     return -EINVAL;
-  if (p->flags & LCPFWD_PATH_PUNT)
-    return p->port || p->af || p->labels || p->ttl ? -EINVAL : 0;
+  if (kind && (p->port || p->af || p->labels || p->ttl || kind == (LCPFWD_PATH_PUNT | LCPFWD_PATH_LOOKUP)))
+    return -EINVAL;
+  if (kind & LCPFWD_PATH_LOOKUP) {
+    int err = tables_check(r, p->tables4, LCPFWD_AF_INET);
+    return err ? err : tables_check(r, p->tables6, LCPFWD_AF_INET6);
+  }
+  if (kind)
+    return 0;
   if (p->port == 0 || p->port >= LCPFWD_MAX_PORTS)
     return -EINVAL;
   if (p->af != 0 && p->af != LCPFWD_AF_INET && p->af != LCPFWD_AF_INET6)
@@ -89,8 +109,33 @@ static void release_legs(struct writer *w, const uint32_t *adjacency, unsigned n
       adj_release(w, adjacency[i]);
 }
 
+static uint64_t lookup_word(const uint16_t *table) {
+  struct lcpfwd_lookup_spec s = {.n = 0};
+  for (; s.n < LCPFWD_LOOKUP_TABLES && table[s.n]; s.n++)
+    s.table[s.n] = table[s.n];
+  return port_pack_lookup(&s);
+}
+
+static void lookup_read(uint64_t word, uint16_t *table) {
+  struct lcpfwd_lookup_spec s;
+  unpack_lookup(word, &s);
+  for (unsigned i = 0; i < LCPFWD_LOOKUP_TABLES; i++)
+    table[i] = (uint16_t)s.table[i];
+}
+
+/* Take or give back what legs hold of the tables they name. */
+static void tables_each(struct writer *w, const struct pathlist *p, void (*each)(struct writer *, uint32_t)) {
+  struct lcpfwd_lookup_spec s;
+  for (unsigned i = 0; i < p->legs; i++)
+    for (unsigned k = 0; pathlist_legs(p)[i].labels == LEG_LOOKUP && k < 2; k++) {
+      unpack_lookup(pathlist_lookups(p, i)[k], &s);
+      for (unsigned t = 0; t < s.n; t++)
+        each(w, s.table[t]);
+    }
+}
+
 static uint32_t bucket_word(const struct lcpfwd_path *p, unsigned leg, uint32_t adjacency) {
-  return adjacency == 0 ? BUCKET_PUNT : p->labels || p->ttl ? BUCKET_LEG | leg : adjacency;
+  return p->flags & LCPFWD_PATH_LOOKUP ? BUCKET_LEG | leg : adjacency == 0 ? BUCKET_PUNT : p->labels || p->ttl ? BUCKET_LEG | leg : adjacency;
 }
 
 /* A block with the n legs. 0: no memory. */
@@ -98,7 +143,7 @@ static uint32_t build(struct writer *w, const struct lcpfwd_path *paths, const u
   uint16_t share[LCPFWD_MAX_PATHS];
   unsigned buckets = pathlist_shares(paths, n, share), at = 0, stacked = 0;
   for (unsigned i = 0; i < n; i++)
-    stacked |= paths[i].labels != 0;
+    stacked |= paths[i].labels != 0 || (paths[i].flags & LCPFWD_PATH_LOOKUP);
   uint32_t block = blocks_alloc(&w->blocks, pathlist_bytes(buckets, n, stacked));
   if (!block)
     return 0;
@@ -113,6 +158,11 @@ static uint32_t build(struct writer *w, const struct lcpfwd_path *paths, const u
     if (stacked) {
       memset(pathlist_labels(p, i), 0, LCPFWD_MAX_LABELS * sizeof(uint32_t));
       memcpy(pathlist_labels(p, i), paths[i].label, paths[i].labels * sizeof(uint32_t));
+    }
+    if (paths[i].flags & LCPFWD_PATH_LOOKUP) {
+      pathlist_legs(p)[i].labels = LEG_LOOKUP;
+      pathlist_lookups(p, i)[0] = lookup_word(paths[i].tables4);
+      pathlist_lookups(p, i)[1] = lookup_word(paths[i].tables6);
     }
     for (unsigned k = 0; k < share[i]; k++)
       p->bucket[at++] = bucket_word(&paths[i], i, adjacency[i]);
@@ -130,6 +180,7 @@ static void release_block(struct writer *w, struct pathlist *p) {
   for (unsigned i = 0; i < p->legs; i++)
     if (pathlist_legs(p)[i].adjacency)
       adj_release(w, pathlist_legs(p)[i].adjacency);
+  tables_each(w, p, table_release);
 }
 
 int pathlist_set(struct writer *w, uint32_t id, const struct lcpfwd_path *paths, uint32_t n) {
@@ -145,7 +196,7 @@ int pathlist_set(struct writer *w, uint32_t id, const struct lcpfwd_path *paths,
       return err;
   }
   for (unsigned i = 0; i < n; i++) {
-    int held = paths[i].flags & LCPFWD_PATH_PUNT ? 0 : adj_hold(w, paths[i].port, paths[i].af, paths[i].nh);
+    int held = paths[i].flags & (LCPFWD_PATH_PUNT | LCPFWD_PATH_LOOKUP) ? 0 : adj_hold(w, paths[i].port, paths[i].af, paths[i].nh);
     if (held < 0) {
       release_legs(w, adjacency, i);
       return held;
@@ -166,6 +217,7 @@ int pathlist_set(struct writer *w, uint32_t id, const struct lcpfwd_path *paths,
     release_legs(w, adjacency, n);
     return -ENOSPC;
   }
+  tables_each(w, region_at(w->region, block), table_hold); /* before the old ones may be the last to go */
   PUBLISH(&h->pathlists[id], block);
   if (old) {
     struct pathlist *p = region_at(w->region, old);
@@ -205,6 +257,13 @@ int pathlist_get(struct writer *w, uint32_t id, struct lcpfwd_path *out, uint32_
     const struct pathlist_leg *leg = &pathlist_legs(p)[i];
     const struct adj *a = adj_get(w->region, leg->adjacency);
     out[i] = (struct lcpfwd_path){.weight = leg->weight, .flags = LCPFWD_PATH_PUNT, .labels = leg->labels, .ttl = leg->ttl};
+    if (leg->labels == LEG_LOOKUP) {
+      out[i].flags = LCPFWD_PATH_LOOKUP;
+      out[i].labels = 0;
+      lookup_read(pathlist_lookups(p, i)[0], out[i].tables4);
+      lookup_read(pathlist_lookups(p, i)[1], out[i].tables6);
+      continue;
+    }
     if (p->stacked)
       memcpy(out[i].label, pathlist_labels(p, i), sizeof out[i].label);
     if (leg->adjacency == 0)
@@ -223,6 +282,19 @@ int pathlist_valid(const struct region *r, uint32_t id) {
   return pathlist_of(r, id) != NULL;
 }
 
+static int lookups_sound(const struct region *r, const struct pathlist *p, unsigned i) {
+  struct lcpfwd_path path;
+  if (!p->stacked || pathlist_legs(p)[i].adjacency)
+    return 0;
+  for (unsigned k = 0; k < 2; k++) {
+    uint64_t word = pathlist_lookups(p, i)[k];
+    lookup_read(word, k ? path.tables6 : path.tables4);
+    if (lookup_word(k ? path.tables6 : path.tables4) != word)
+      return 0;
+  }
+  return !tables_check(r, path.tables4, LCPFWD_AF_INET) && !tables_check(r, path.tables6, LCPFWD_AF_INET6);
+}
+
 static int recover_one(struct writer *w, uint32_t block) {
   if (!blocks_contain(&w->blocks, block, sizeof(struct pathlist)))
     return -EUCLEAN;
@@ -233,7 +305,8 @@ static int recover_one(struct writer *w, uint32_t block) {
     return -EUCLEAN;
   for (unsigned i = 0; i < p->legs && !p->deleted; i++) {
     uint32_t id = pathlist_legs(p)[i].adjacency;
-    if (pathlist_legs(p)[i].labels > (p->stacked ? LCPFWD_MAX_LABELS : 0u))
+    unsigned labels = pathlist_legs(p)[i].labels;
+    if (labels == LEG_LOOKUP ? !lookups_sound(w->region, p, i) : labels > (p->stacked ? LCPFWD_MAX_LABELS : 0u))
       return -EUCLEAN;
     if (id == 0)
       continue;
@@ -241,6 +314,8 @@ static int recover_one(struct writer *w, uint32_t block) {
       return -EUCLEAN;
     w->adjacency_refs[id]++;
   }
+  if (!p->deleted)
+    tables_each(w, p, table_hold);
   return blocks_mark(&w->blocks, block, block_bytes(p));
 }
 

@@ -92,12 +92,15 @@ static inline uint64_t port_pack_lookup(const struct lcpfwd_lookup_spec *s) {
   return v;
 }
 
-static inline void port_lookup_spec(const struct port_entry *p, unsigned af, struct lcpfwd_lookup_spec *s) {
-  uint64_t v = LOAD(af == LCPFWD_AF_INET ? &p->lookup4 : &p->lookup6);
+static inline void unpack_lookup(uint64_t v, struct lcpfwd_lookup_spec *s) {
   s->n = v >> 60 & 7;
   s->merged = v >> 63 & 1;
   for (unsigned i = 0; i < LCPFWD_LOOKUP_TABLES; i++)
     s->table[i] = v >> (12 * i) & 0xfffu;
+}
+
+static inline void port_lookup_spec(const struct port_entry *p, unsigned af, struct lcpfwd_lookup_spec *s) {
+  unpack_lookup(LOAD(af == LCPFWD_AF_INET ? &p->lookup4 : &p->lookup6), s);
 }
 
 /* --- path lists and adjacencies ---------------------------------------------------------------- */

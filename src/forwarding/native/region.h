@@ -67,8 +67,10 @@ struct port_entry {
   char netns[92];
 };
 
+#define TABLE_ABSENT 0x100u
+
 struct table_entry { /* 128 bytes */
-  uint32_t af;       /* 0: free id; written last */
+  uint32_t af;       /* 0: free id; written last. TABLE_ABSENT: only legs name it, readers find nothing */
   uint32_t root;     /* trie node, tagged as in fib.h; 0: no routes */
   uint32_t routes;   /* for show; counted again at attach */
   char name[116];

@@ -4,7 +4,7 @@
  * The pieces are made in the arena, with sums of their own; what lies above the IP header is in each.
  * Reference: RFC 9293 (sequence numbers, FIN, PSH), RFC 3168 (CWR), RFC 768.
  */
-#include "datapath.h"
+#include "egress.h"
 
 #define MOST_PIECES 1024u /* of one frame: a GSO size of some bytes is no stream but an attack */
 #define TCP_FIN 0x01u

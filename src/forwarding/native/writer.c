@@ -10,10 +10,10 @@
 #include <stdlib.h>
 
 #include "adj.h"
-#include "fib.h"
 #include "mroute.h"
 #include "pathlist.h"
 #include "subif.h"
+#include "table.h"
 
 uint32_t ids_take(struct writer *w, struct ids *ids, uint32_t *end, uint32_t limit) {
   /* An id that was free at attach may still be in a worker's hands, as memory may. */
@@ -62,20 +62,14 @@ static int recover(struct writer *w) {
       PUBLISH(&h->ports[id].state, PORT_FREE);
   subif_recover(w);
   err = pathlist_recover(w); /* before the routes, which ask what path lists there are */
-  for (uint32_t id = 1; id < LCPFWD_MAX_TABLES && !err; id++)
-    if (h->tables[id].af) {
-      err = fib_recover(w, id);
-      w->table_end = id + 1;
-    }
+  if (!err)
+    err = table_recover(w);
   if (!err)
     err = adj_recover(w);
   if (!err)
     err = mroute_recover(w);
   if (err)
     return err;
-  for (uint32_t id = w->table_end - 1; id >= 1; id--)
-    if (!h->tables[id].af)
-      ids_give(&w->table_ids, id);
   blocks_marked(&w->blocks);
   /* Workers pass within a burst. Not to wait for them would carve new memory for the hashes each time. */
   if (!blocks_gate_open(&w->blocks))

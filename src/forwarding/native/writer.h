@@ -25,6 +25,7 @@ struct writer {
    * first (the one whose prev is 0). */
   uint32_t *same_next, *same_prev;
   uint32_t neighbour_slots, rewrite_slots; /* ever used ones of the hash arrays: removed ones too */
+  uint32_t table_refs[LCPFWD_MAX_TABLES]; /* legs that name the table */
   struct ids pathlist_ids, adjacency_ids, table_ids;
   uint32_t table_end;
   uint32_t mroutes, mroute_slots; /* entries; slots of their hash that were ever used */

@@ -10,7 +10,7 @@ import {
   newRouteBatch,
   ROUTE_WORDS,
 } from '../../../src/lcp/dataplane.ts';
-import type { Pair, Table } from '../../../src/lcp/objects.ts';
+import type { Pair, Path, Table } from '../../../src/lcp/objects.ts';
 import { describeReal, Lab } from './lab.ts';
 
 const MEMORY = 64 << 20;
@@ -154,6 +154,34 @@ describeReal('the embedded driver', () => {
     const [result] = await dataplane.apply([{ op: 'set', object: { ...pair(), ...wrong }, handle: 0 }]);
     expect(result).toMatchObject({ ok: false, code });
     expect(result?.message).not.toBe('');
+  });
+
+  it('names of tables that a refused path set would have used are given back; a name used is not given away', async () => {
+    const { dataplane, states } = connect();
+    await until('it is up', () => states.length === 1);
+    const into = (key: string, weight = 1) => ({ phy: '', via: '', weight, lookup4: [key], lookup6: [] });
+    const set = async (...paths: Path[]) => {
+      const [result] = await dataplane.apply([
+        { op: 'set', object: { kind: 'pathset', id: 'cp#1', paths }, handle: 0 },
+      ]);
+      return result;
+    };
+    const add = async (n: number) => {
+      const [result] = await dataplane.apply([{ op: 'set', object: { ...table, table: n }, handle: 0 }]);
+      return result?.handle ?? 0;
+    };
+    expect(await set(into('x'.repeat(116)))).toMatchObject({ ok: false, code: 'REFUSED' });
+    for (let i = 0; i < 5000; i++) {
+      const result = await set(into(`cp/v4/${i}`), into(`cp/v4/${i + 1}`, 0)); // more names than there are ids
+      expect(result).toMatchObject({ ok: false, message: expect.stringContaining('EINVAL') });
+    }
+    expect(await set(into('cp/v4/7'))).toMatchObject({ ok: true });
+    const others = [await add(1), await add(2)];
+    const seven = await add(7);
+    expect(others).not.toContain(seven);
+    await dataplane.apply([{ op: 'delete', object: { ...table, table: 7 }, handle: seven }]);
+    expect(await add(8)).not.toBe(seven);
+    expect(await add(7)).toBe(seven);
   });
 
   it('memory that is used up is an answer for each route, with a hint, and what fits is kept', async () => {

@@ -111,6 +111,45 @@ export const contract = (name: string, open: () => Promise<Opened>): void => {
       expect([o.dataplane.paths(a), (await held('pathset')).length]).toEqual([undefined, 1]);
     });
 
+    it('legs into other tables are told by the tables’ keys, whether these are there or not', async () => {
+      await pairs();
+      const into = (lookup4: Table[], lookup6: Table[], weight = 1): Path => ({
+        phy: '',
+        via: '',
+        weight,
+        lookup4: lookup4.map(keyOf),
+        lookup6: lookup6.map(keyOf),
+      });
+      const [red, main, red6] = [table(4, 100), table(4, 254), table(6, 100)];
+      const legs = [into([red, main], [red6]), leg(0, '10.0.0.2', 7), { phy: '', via: '', weight: 2 }, into([], [])];
+      const p = await put(set(...legs));
+      const shown = async () => pathsText(o.dataplane.paths(p) ?? []);
+      const expected = pathsText(legs);
+      expect(await shown(), 'no table yet').toBe(expected);
+      expect(await held('table'), 'a name makes no table').toEqual([]);
+      const t = await put(red);
+      await route(4, [t, '10.0.0.0/8', SPECIAL.blackhole]);
+      expect(await one('delete', red, t)).toMatchObject({ ok: true });
+      expect(await held('table')).toEqual([]);
+      const others = [await put(table(4, 101)), await put(table(4, 102)), await put(table(4, 103))];
+      expect(await shown(), 'whoever got the handle').toBe(expected);
+      o = await o.again();
+      expect(await held('pathset'), 'recognised').toEqual([`${expected} ${p}`]);
+      const anew = await put(red);
+      expect(others).not.toContain(anew);
+      expect(await routes(anew, 4)).toEqual([]);
+      expect(await put(set(into([main], [])), p)).toBe(p);
+      expect(await shown()).toBe(pathsText([into([main], [])]));
+      const tables = Array.from({ length: 6 }, (_, i) => table(4, 200 + i));
+      for (const wrong of [
+        into(tables, []),
+        { ...into([red], []), phy: o.pairs[0].phy },
+        { ...into([red], []), labels: [16] },
+        { ...into([red], []), via: '10.0.0.2' },
+      ])
+        expect(await one('set', set(wrong)), JSON.stringify(wrong)).toMatchObject({ ok: false });
+    });
+
     it('answers in order; what is refused leaves its siblings alone', async () => {
       await pairs();
       const nowhere: Path = { phy: 'h6nowhere', via: '', weight: 1 };

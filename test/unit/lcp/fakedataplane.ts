@@ -24,7 +24,7 @@ import {
   type Table,
   tableKey,
 } from '../../../src/lcp/objects.ts';
-import { type FakeRouteRow, isPrefix, labelsFit, lookupIn, prefixText, rowKey, wordCount } from './heldroutes.ts';
+import { type FakeRouteRow, isPrefix, legFits, lookupIn, prefixText, rowKey, wordCount } from './heldroutes.ts';
 
 const ENOENT = -2;
 const EINVAL = -22;
@@ -288,7 +288,7 @@ export class FakeDataPlane implements dp.DataPlane {
     if (paths.length === 0 || paths.length > 256) return refused('REFUSED', `${paths.length} legs`);
     if (paths.some((p) => p.phy !== '' && !this.#isPort(p.phy))) return refused('PORT_REFUSED', 'no port');
     if (paths.some((p) => p.weight < 1 || p.weight > 65535)) return refused('REFUSED', 'weight');
-    if (!paths.every(labelsFit)) return refused('REFUSED', 'labels');
+    if (!paths.every(legFits)) return refused('REFUSED', 'labels or tables');
     const id = handle === 0 ? this.#nextPathset++ : handle;
     this.pathsets.set(
       id,

@@ -6,6 +6,7 @@ import { AF_INET, AF_INET6, formatWords, ipBytes, maskBytes, maxPrefixLength, wo
 
 const LABEL_BITS = 20;
 const IMPLICIT_NULL = 3;
+export const MAX_LOOKUP_TABLES = 5;
 
 export interface FakeRouteRow {
   readonly words: readonly number[];
@@ -29,8 +30,18 @@ const labelOf = (word: number): number => ((word & 0xff) << 12) | (((word >>> 8)
 const isLabel = (label: number): boolean =>
   Number.isInteger(label) && label >= 0 && label < 2 ** LABEL_BITS && label !== IMPLICIT_NULL;
 
+/** Does a leg into other tables say nothing else, and not too many of them? */
+const lookupsFit = ({ phy, via, labels, ttl, lookup4, lookup6 }: Path): boolean =>
+  (lookup4 === undefined && lookup6 === undefined) ||
+  (phy === '' &&
+    via === '' &&
+    labels === undefined &&
+    ttl === undefined &&
+    Math.max(lookup4?.length ?? 0, lookup6?.length ?? 0) <= MAX_LOOKUP_TABLES);
+
 /** Can packets bear what a leg says? */
-export const labelsFit = ({ labels, ttl }: Path): boolean =>
+export const legFits = (path: Path): boolean => lookupsFit(path) && labelsFit(path);
+const labelsFit = ({ labels, ttl }: Path): boolean =>
   (labels === undefined || (labels.length > 0 && labels.length <= MAX_LABELS && labels.every(isLabel))) &&
   (ttl === undefined || (Number.isInteger(ttl) && ttl >= 1 && ttl <= 255));
 
