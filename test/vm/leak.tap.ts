@@ -14,10 +14,13 @@ const vrfs = [
   { name: 'blue', table: 200, port: 1, other: 'red' },
 ] as const;
 
-const routerOf = ({ name, port, other }: (typeof vrfs)[number]): string => `
+const staticOf = ({ name, port }: (typeof vrfs)[number]): string => `
 vrf ${name}
  ip route 10.5${port}.0.0/24 10.0.${port}.2
 exit-vrf
+`;
+
+const routerOf = ({ name, port, other }: (typeof vrfs)[number]): string => `
 router bgp 65000 vrf ${name}
  bgp router-id 10.0.${port}.1
  no bgp default ipv4-unicast
@@ -30,6 +33,7 @@ router bgp 65000 vrf ${name}
   redistribute connected
   import vrf ${other}
  exit-address-family
+exit
 `;
 
 const textOf = (row: LookupRow | undefined): string =>
@@ -59,7 +63,7 @@ system('FRR leaks between VRFs', async (t, lab) => {
     ns: cp,
     name: lab.ns('frr'),
     daemons: ['staticd', 'bgpd'],
-    config: vrfs.map(routerOf).join(''),
+    config: [...vrfs.map(staticOf), ...vrfs.map(routerOf)].join(''),
     dir: lab.dir,
   });
   lab.defer(() => frr.stop());
