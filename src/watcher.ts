@@ -89,7 +89,10 @@ export class NamespaceWatcher implements NamespaceSource {
           if (this.ns.doubts.size > 0) this.#scheduleDoubts();
           if (this.ns.mroutes.byKey.size > 0) this.#followMemberships();
         },
-        onDumpEnd: (kind, complete, filter) => this.ns.dumpEnd(kind, complete, filter),
+        onDumpEnd: (kind, complete, filter) => {
+          this.ns.dumpEnd(kind, complete, filter);
+          if (this.ns.doubts.size > 0) this.#scheduleDoubts();
+        },
         onInSync: (stats) => this.#inSync(stats),
         onLost: (cause) => {
           this.ns.state = 'syncing';

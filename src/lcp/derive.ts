@@ -25,9 +25,10 @@ import {
   tableKey,
 } from './objects.ts';
 import type { Pairs } from './pairs.ts';
-import type { Leg, PathSet } from './pathsets.ts';
+import { LEG_OWN_GATEWAY, type Leg, type PathSet } from './pathsets.ts';
+import { preferenceOf, routeTosOf, routeTypeOf } from './prefixtable.ts';
 import { ENCAP_TOO_LONG } from './routelegs.ts';
-import { preferenceOf, type Routes, routeTosOf, routeTypeOf } from './routes.ts';
+import type { Routes } from './routes.ts';
 import { type Ingress, NO_VRF, vrfIngress } from './rules.ts';
 
 /** rtm_type to the special target; 0 for RTN_UNICAST, which has legs. */
@@ -73,7 +74,7 @@ export const legsOf = (ns: Namespace, p: PathSet): Leg[] | 'blackhole' => {
     legs.push({
       ifindex: member.oif,
       weight,
-      flags: member.flags & k.RTNH_F_ONLINK,
+      flags: (member.flags & k.RTNH_F_ONLINK) | (ns.nexthops.hasOwnGateway(member.id) ? LEG_OWN_GATEWAY : 0),
       gatewayFamily: family,
       encapType: member.tooManyLabels ? ENCAP_TOO_LONG : (member.encapType ?? 0),
       gateway: [0, 0, 0, 0],
@@ -87,6 +88,7 @@ export const legsOf = (ns: Namespace, p: PathSet): Leg[] | 'blackhole' => {
 
 /** Next hop of a leg in text, '' when attached. */
 export const viaOf = (leg: Leg): string => {
+  if ((leg.flags & LEG_OWN_GATEWAY) !== 0) return '';
   if (leg.gatewayFamily === k.AF_PACKET) return formatMac(new Uint8Array(Uint32Array.from(leg.gateway).buffer), 0, 6);
   return leg.gatewayText ?? (leg.gatewayFamily === 0 ? '' : formatWords(leg.gatewayFamily, ...leg.gateway));
 };

@@ -12,9 +12,10 @@ import { ROUTE_WORDS } from './dataplane.ts';
 import { usable } from './derive.ts';
 import type { Namespace } from './namespace.ts';
 import { FIRST_HANDLE, keyOf, type LcpObject, MPLS, pathsText, SPECIAL_NAMES, sameObject } from './objects.ts';
-import { HEAD_WORDS, LEG_WORDS, type PathSet } from './pathsets.ts';
+import { HEAD_WORDS, LEG_OWN_GATEWAY, LEG_WORDS, type PathSet } from './pathsets.ts';
+import { routeProtocolOf, routeTypeOf } from './prefixtable.ts';
 import { prefixText } from './routerows.ts';
-import { protocolOf, type Routes, routeTypeOf } from './routes.ts';
+import type { Routes } from './routes.ts';
 import { unhonouredRows } from './unhonoured.ts';
 import type { DifferenceRow, DiffResult } from './view.ts';
 
@@ -31,6 +32,8 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 /** A growing list of differences that stops growing. */
 class Findings {
   readonly rows: DifferenceRow[] = [];
+  /** Rows that time does not mend: the data plane cannot follow. */
+  unsupported = 0;
   readonly checked: Record<string, number> = {};
   count(kind: string, n = 1): void {
     this.checked[kind] = (this.checked[kind] ?? 0) + n;
@@ -45,7 +48,8 @@ const setText = (ns: Namespace, p: PathSet | undefined): string => {
   if (p === undefined) return '';
   if (p.nhId !== 0) return `nhid ${p.nhId}`;
   const legs = p.legs.map((leg) => {
-    const flags = usable(ns, leg, p) ? leg.flags & ~RTNH_F_DEAD : leg.flags | RTNH_F_DEAD;
+    const told = leg.flags & ~LEG_OWN_GATEWAY; // that is remembered, and no dump shows it
+    const flags = usable(ns, leg, p) ? told & ~RTNH_F_DEAD : told | RTNH_F_DEAD;
     return [leg.ifindex, leg.weight, flags, leg.gatewayFamily, leg.encapType, ...leg.gateway].join(' ');
   });
   return [p.prefsrc, ...legs, ...p.words.subarray(HEAD_WORDS + p.legs.length * LEG_WORDS)].join(' ');
@@ -59,10 +63,10 @@ const chainText = (ns: Namespace, routes: Routes, record: number): string => {
   const t = routes.prefixes;
   const parts: string[] = [];
   for (let e = t.head[record] as number; e !== 0; e = t.next[e] as number) {
-    if (routes.isHidden(e, record)) continue;
+    if (routes.hidden.isHidden(e, record)) continue;
     const info = t.info[e] as number;
     const p = ns.pathsets.get(t.pathset[e] as number);
-    const protocol = hasOneProtocol(p) ? ` proto ${protocolOf(info)}` : '';
+    const protocol = hasOneProtocol(p) ? ` proto ${routeProtocolOf(info)}` : '';
     parts.push(`type ${routeTypeOf(info)}${protocol} metric ${t.priority[e]} [${setText(ns, p)}]`);
   }
   return parts.join('; ');
@@ -159,7 +163,9 @@ const compareKernel = (fresh: Namespace, mirror: Namespace, f: Findings): void =
 const findUnhonoured = (core: Core, f: Findings): void => {
   for (const ns of core.reconciler.namespaces.values()) {
     for (const { kind, key, reason, differs } of unhonouredRows(ns, core.reconciler.pairs.unpairedRoutes)) {
-      if (differs) f.add({ kind, key: `${ns.name} ${key}`, reason: `unsupported: ${reason}` });
+      if (!differs) continue;
+      f.unsupported++;
+      f.add({ kind, key: `${ns.name} ${key}`, reason: `unsupported: ${reason}` });
     }
   }
 };
@@ -270,7 +276,7 @@ export const diff = async (core: Core): Promise<DiffResult> => {
   const started = core.now();
   let f = await compare(core);
   let open = openWork(core);
-  for (let i = 1; i < TRIES && f.rows.length + open.length > 0; i++) {
+  for (let i = 1; i < TRIES && f.rows.length - f.unsupported + open.length > 0; i++) {
     await sleep(PAUSE_MS);
     while (core.pipeline.running && core.now() - started < MOST_WAIT_MS) await sleep(PAUSE_MS);
     f = await compare(core);

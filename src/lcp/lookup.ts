@@ -4,6 +4,7 @@ import { LcpError } from '../lib/errors.ts';
 import { formatIp, maskBytes, parseIp, wordsOf } from '../lib/ip.ts';
 import type { Core } from './core.ts';
 import type { LookupAnswer } from './dataplane.ts';
+import { legsOf, pathOf, usable } from './derive.ts';
 import { ingressOf, ingressOfVrf } from './derivelink.ts';
 import type { Namespace } from './namespace.ts';
 import {
@@ -16,6 +17,7 @@ import {
   SPECIAL_NAMES,
   tableKey,
 } from './objects.ts';
+import type { Leg } from './pathsets.ts';
 import { pathRows } from './routerows.ts';
 import { NO_VRF, type TableOrder } from './rules.ts';
 import { hostName } from './show.ts';
@@ -43,7 +45,7 @@ const labelOf = (text: string): Question | undefined => {
   return { family: MPLS, text: String(label), bytes: Uint8Array.of(label >> 12, label >> 4, label << 4, 0) };
 };
 
-/** Legs of a prefix that leaves by devices which are no pairs, from the kernel's own entry. */
+/** Live legs of a prefix that leave by no interface of the data plane, from the kernel's own entry. */
 const kernelPaths = (
   core: Core,
   ns: Namespace,
@@ -57,7 +59,12 @@ const kernelPaths = (
   const record = routes.prefixes.find(table, plen, a0, a1, a2, a3);
   if (record === 0) return [];
   const entry = core.reconciler.routes.best(ns, routes, record);
-  return pathRows(ns, core.reconciler.pairs, ns.pathsets.get(routes.prefixes.pathset[entry] as number));
+  const set = ns.pathsets.get(routes.prefixes.pathset[entry] as number);
+  const legs = set === undefined ? [] : legsOf(ns, set);
+  if (set === undefined || legs === 'blackhole') return [];
+  const { pairs } = core.reconciler;
+  const isKernels = (leg: Leg) => usable(ns, leg, set) && pathOf(ns, pairs, leg, set.family).phy === '';
+  return pathRows(ns, pairs, set).filter((_, i) => isKernels(legs[i] as Leg));
 };
 
 /** Tables that a packet is looked up in that comes in by the device or VRF asked for, else by no VRF. */
@@ -127,10 +134,11 @@ const rowOf = (
   const prefix = family === MPLS ? address : `${formatIp(maskBytes(bytes, prefixlen))}/${prefixlen}`;
   if (target === SPECIAL.punt) {
     const paths = kernelPaths(core, ns, family, table, bytes, prefixlen);
-    const shown = paths.map(({ via, dev, weight }) => ({
+    const shown = paths.map(({ via, dev, weight, labels }) => ({
       ...(via === undefined ? {} : { via }),
       dev,
       weight,
+      ...(labels === undefined ? {} : { labels }),
       complete: false,
     }));
     return { ...base, table, prefix, type: 'punt', paths: shown };
@@ -151,10 +159,15 @@ const rowOf = (
     }));
   // by which device the others leave, or into which VRF they lead, is the kernel's to know
   if (held.some((p) => p.phy === '')) {
-    const paired = new Set(paths.map((p) => p.dev));
-    for (const { via, dev, weight, punted } of kernelPaths(core, ns, family, table, bytes, prefixlen)) {
-      if (paired.has(dev)) continue;
-      paths.push({ ...(via === undefined ? {} : { via }), dev, weight, complete: !punted, ...(punted && { punted }) });
+    for (const { via, dev, weight, labels, punted } of kernelPaths(core, ns, family, table, bytes, prefixlen)) {
+      paths.push({
+        ...(via === undefined ? {} : { via }),
+        dev,
+        weight,
+        ...(labels === undefined ? {} : { labels }),
+        complete: !punted,
+        ...(punted && { punted }),
+      });
     }
   }
   return { ...base, table, prefix, type: 'unicast', paths };

@@ -30,6 +30,7 @@ import { Doubts, type DumpKind, type DumpScope } from './doubts.ts';
 import { Mroutes } from './mroutes.ts';
 import { Nexthops } from './nexthops.ts';
 import { MPLS, type RouteFamily } from './objects.ts';
+import { OwnGateways } from './owngateways.ts';
 import { type PathSet, PathSets } from './pathsets.ts';
 import type { CarrierPolicy } from './routelegs.ts';
 import { Routes } from './routes.ts';
@@ -47,7 +48,8 @@ export class Namespace {
   readonly neighbours = new Map<string, Neighbour>();
   readonly settings = new Settings();
   readonly pathsets = new PathSets();
-  readonly routes4 = new Routes(4, this.pathsets);
+  readonly #own = new OwnGateways();
+  readonly routes4 = new Routes(4, this.pathsets, this.#own);
   readonly routes6 = new Routes(6, this.pathsets);
   readonly routesMpls = new Routes(MPLS, this.pathsets);
   /** Of every family. */
@@ -82,12 +84,16 @@ export class Namespace {
 
   constructor(name: string) {
     this.name = name;
+    // MPLS dumps know no device to filter by, and its one route a label has no shadow
+    this.routes4.onDoubt = (ifindex) => this.doubts.add('route', AF_INET, ifindex || undefined);
+    this.routes6.onDoubt = (ifindex) => this.doubts.add('route', AF_INET6, ifindex || undefined);
   }
 
   /** A dump begins: what it shows from here on counts as seen. */
   dumpBegin(kind: DumpKind, scope: DumpScope): void {
     this.#epoch++;
     this.#dumpOif = scope.oif;
+    if (kind === 'route') this.routes6.dumpBegin(this.state !== 'in-sync');
     this.#dumpEpoch.set(`${kind} ${scope.family}`, this.#epoch);
   }
 
@@ -133,13 +139,7 @@ export class Namespace {
 
   /** Routes of an address family; undefined for those that are not mirrored. */
   #routesOf(af: number): Routes | undefined {
-    return af === AF_INET
-      ? this.routes4
-      : af === AF_INET6
-        ? this.routes6
-        : af === k.AF_MPLS
-          ? this.routesMpls
-          : undefined;
+    return this.routes[[AF_INET, AF_INET6, k.AF_MPLS].indexOf(af)];
   }
   routesOf(family: RouteFamily): Routes {
     return family === 4 ? this.routes4 : family === 6 ? this.routes6 : this.routesMpls;
@@ -219,7 +219,7 @@ export class Namespace {
         case k.RTM_DELNEXTHOP: {
           const n = decodeNexthop(batch, offset);
           if (n === undefined) return false;
-          if (type === k.RTM_NEWNEXTHOP) this.nexthops.set(n, this.#epoch);
+          if (type === k.RTM_NEWNEXTHOP) this.nexthops.take(n, this.#epoch, this.#own.hasThatOf(n), fromDump);
           else this.nexthops.remove(n.id);
           return true;
         }
@@ -230,12 +230,13 @@ export class Namespace {
           // multicast routing has rules of its own: which entry is used follows from where a packet comes in
           if (r.family !== AF_INET && r.family !== AF_INET6) return true;
           if (type === k.RTM_NEWRULE ? this.rules.set(r, this.#epoch) : this.rules.remove(r)) this.#rulesChanged();
+          if (type === k.RTM_DELRULE) this.doubts.add('rule', r.family); // there may have been two of it
           return true;
         }
         case k.RTM_NEWNETCONF: {
           const c = decodeNetconf(batch, offset);
           if (c === undefined) return false;
-          if (c.ifindex !== k.NETCONFA_IFINDEX_DEFAULT) this.#setNetconf(c);
+          if (c.ifindex !== k.NETCONFA_IFINDEX_DEFAULT) this.#setNetconf(c, fromDump);
           return true;
         }
         default:
@@ -296,8 +297,7 @@ export class Namespace {
     // a carrier lost may be told before the kernel acts on it, which it does when the device stops to run
     if (!isUp || (link.flags & (k.IFF_RUNNING | k.IFF_LOWER_UP)) === 0) this.nexthops.flush(link.ifindex);
     if (wasUp === isUp && hadCarrier === hasCarrier && before?.master === link.master && before !== undefined) return;
-    this.#reviewLegsOver(link.ifindex);
-    this.mroutes.review();
+    this.reviewDevice(link.ifindex);
     if (before === undefined) return;
     if (before.master !== link.master) this.#doubtRoutes(link.ifindex);
     if (wasUp && !isUp) {
@@ -307,6 +307,7 @@ export class Namespace {
     }
     if (wasUp !== isUp) this.#doubtRoutes(link.ifindex);
     if (hasCarrier && !hadCarrier) this.#doubtDead(link.ifindex);
+    this.doubts.add('netconf', AF_INET6); // ignore_routes_with_linkdown of one device is never told
   }
 
   #removeLink(ifindex: number): void {
@@ -332,7 +333,10 @@ export class Namespace {
 
   #setAddress(a: Address): void {
     const key = addressKey(a);
-    if (!this.addresses.has(key)) this.#doubtDead(a.ifindex);
+    if (!this.addresses.has(key)) {
+      this.#doubtDead(a.ifindex);
+      this.#own.count(a, 1);
+    }
     this.addresses.set(key, a);
     this.#see('address', key);
     this.dirtyLinks.add(a.ifindex);
@@ -341,6 +345,7 @@ export class Namespace {
   #removeAddress(a: Address): void {
     if (!this.addresses.delete(addressKey(a))) return;
     this.#unsee('address', addressKey(a));
+    this.#own.count(a, -1);
     this.dirtyLinks.add(a.ifindex);
     const last = ![...this.addresses.values()].some((o) => o.family === a.family && o.ifindex === a.ifindex);
     // IPv6 was switched off there, or the MTU became too small for it: legs of multipath routes died
@@ -368,9 +373,9 @@ export class Namespace {
     this.dirtyNeighbours.add(key);
   }
 
-  #setNetconf(told: Netconf): void {
+  #setNetconf(told: Netconf, fromDump: boolean): void {
     const { ifindex, ignoreRoutesWithLinkdown } = told;
-    this.settings.set(told);
+    if (!this.settings.set(told) && fromDump) return;
     this.dirtyLinks.add(ifindex);
     if (ignoreRoutesWithLinkdown === undefined) return;
     for (const i of ifindex === k.NETCONFA_IFINDEX_ALL ? this.links.keys() : [ifindex]) {
@@ -385,7 +390,7 @@ export class Namespace {
     this.nexthops.reviewOver(ifindex);
   }
 
-  /** Everything over a device must be derived again: a pair with it came or went. */
+  /** Everything over a device must be derived again: it changed its state, or a pair with it came or went. */
   reviewDevice(ifindex: number): void {
     this.dirtyLinks.add(ifindex);
     for (const [key, n] of this.neighbours) if (n.ifindex === ifindex) this.dirtyNeighbours.add(key);

@@ -18,6 +18,8 @@ export class Nexthops {
   readonly #doubts: Doubts;
   readonly #byId = new Map<number, Nexthop>();
   readonly #seen = new Map<number, number>();
+  /** Those with a gateway that is not used: see owngateways.ts. */
+  readonly #ownGateway = new Set<number>();
 
   constructor(pathsets: PathSets, routes: readonly Routes[], dirty: Set<PathSet>, doubts: Doubts) {
     this.#pathsets = pathsets;
@@ -33,6 +35,19 @@ export class Nexthops {
     return this.#byId.get(id);
   }
 
+  hasOwnGateway(id: number): boolean {
+    return this.#ownGateway.has(id);
+  }
+
+  /** ownGateway: whether one that is made now ignores its gateway. fromDump: it may have been made before. */
+  take(n: Nexthop, epoch: number, ownGateway: boolean, fromDump: boolean): void {
+    const known = this.#byId.get(n.id);
+    const isKnown = fromDump && known?.oif === n.oif && known?.gateway === n.gateway;
+    if (!isKnown && ownGateway) this.#ownGateway.add(n.id);
+    else if (!isKnown) this.#ownGateway.delete(n.id);
+    this.set(n, epoch);
+  }
+
   set(n: Nexthop, epoch: number): void {
     this.#byId.set(n.id, n);
     this.#seen.set(n.id, epoch);
@@ -42,6 +57,7 @@ export class Nexthops {
   /** The object is gone, and with it every route that names it; groups lose the member. */
   remove(id: number): void {
     if (!this.#byId.delete(id)) return;
+    this.#ownGateway.delete(id);
     const epoch = this.#seen.get(id) ?? 0;
     this.#seen.delete(id);
     const users = new Set([...this.#pathsets.usingNexthop(id)].map((p) => p.id));

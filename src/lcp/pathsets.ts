@@ -1,15 +1,17 @@
 // Path sets as the kernel states them, interned: one namespace's routes share some thousand of them.
 //
-// Identity is what the kernel's fib_info compares: nexthop object id, or the legs (device, gateway,
-// weight, on-link and dead flags, labels), the preferred source, and the routes' family and whether they
+// Identity is what the kernel's fib_info compares: nexthop object id, or the legs (device, gateway and
+// whether it is used, weight, on-link and dead flags, labels), the preferred source, and the routes' family and whether they
 // are withdrawn with their carrier, because what a leg without carrier is worth depends on them. `refs`
 // counts kernel entries; a set without any is free to go once no route in the data plane uses its handle.
 // What a set resolves to (usable legs over pairs) is derived in derive.ts and changes without the set.
 
 import type { RouteFamily } from './objects.ts';
 
-/** RTNH_F_DEAD, RTNH_F_ONLINK: the leg flags that tell one path set from another. */
-const IDENTITY_FLAGS = 1 | 4;
+/** Among the RTNH_F_* of a leg, and none of them: the gateway was this host's own, and is not used (owngateways.ts). */
+export const LEG_OWN_GATEWAY = 0x80;
+/** RTNH_F_DEAD, RTNH_F_ONLINK and ours: the leg flags that tell one path set from another. */
+const IDENTITY_FLAGS = 1 | 4 | LEG_OWN_GATEWAY;
 /** Words before the legs: nexthop object, preferred source, family and NEEDS_CARRIER, number of legs. */
 export const HEAD_WORDS = 4;
 /** In the family's word: the routes are withdrawn when their device loses its carrier. */
@@ -22,7 +24,7 @@ export interface Leg {
   readonly ifindex: number;
   /** 1..256 (rtnh_hops + 1), 1..65535 from nexthop groups. */
   readonly weight: number;
-  /** RTNH_F_* */
+  /** RTNH_F_*, LEG_OWN_GATEWAY. */
   readonly flags: number;
   /** AF_INET, AF_INET6 or 0: no gateway. */
   readonly gatewayFamily: number;

@@ -33,6 +33,12 @@ const grow8 = (a: Uint8Array, n: number): Uint8Array<ArrayBuffer> => {
 export const packInfo = (type: number, protocol: number, scope: number, tos: number): number =>
   (type | (protocol << 8) | (scope << 16) | (tos << 24)) >>> 0;
 
+export const routeTypeOf = (info: number): number => info & 0xff;
+export const routeTosOf = (info: number): number => info >>> 24;
+export const routeProtocolOf = (info: number): number => (info >>> 8) & 0xff;
+/** IPv6: 1 low, 2 medium, 3 high. */
+export const preferenceOf = (info: number): number => routeTosOf(info) ^ 2;
+
 export class PrefixTable {
   readonly family: RouteFamily;
   /** 32-bit words of one address: 1 or 4. */

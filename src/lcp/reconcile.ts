@@ -196,7 +196,8 @@ export class Reconciler {
         if (ns !== undefined) this.routes.tableGone(ns.routesOf(object.family), object.table);
       }
       if (object.kind === 'pair') this.#pairSettled(object, operation.op, result);
-      if (object.kind === 'subif') this.#wishes.portChanged(object.phy);
+      // one whose end is refused is still there with all that it has; what is refused to be set may have ended
+      if (object.kind === 'subif' && (result.ok || operation.op === 'set')) this.#wishes.portChanged(object.phy);
       if (object.kind === 'pathset') {
         const ns = this.namespaces.get(object.id.slice(0, object.id.lastIndexOf('#')));
         if (ns !== undefined) this.routes.settled(ns, object.id);

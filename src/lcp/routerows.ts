@@ -9,7 +9,8 @@ import { MPLS } from './objects.ts';
 import type { Pairs } from './pairs.ts';
 import type { PathSet } from './pathsets.ts';
 import type { PrefixTable } from './prefixtable.ts';
-import { protocolOf, type Routes, routeTosOf, routeTypeOf } from './routes.ts';
+import { routeProtocolOf, routeTosOf, routeTypeOf } from './prefixtable.ts';
+import type { Routes } from './routes.ts';
 import { devName } from './show.ts';
 import type { PathRow, RouteFilter, RouteRow } from './view.ts';
 
@@ -136,7 +137,7 @@ export function* routeRows(core: Core, filter: RouteFilter): Iterable<RouteRow> 
           const desired = core.reconciler.routes.desired(ns, routes, record);
           const target = typeof desired === 'number' ? desired : desired.handle;
           const installed = e === best && target !== 0 && t.actual[record] === target;
-          const protocol = protocolOf(info);
+          const protocol = routeProtocolOf(info);
           yield {
             netns: ns.name,
             table: t.table[record] as number,

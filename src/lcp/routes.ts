@@ -1,8 +1,8 @@
 // Routes of one namespace and family as the kernel has them: what each notice and dump message does.
 //
 // Keys are the kernel's: IPv4 (table, dst, tos, priority), IPv6 (table, dst, priority), MPLS the label
-// alone, whose one route is always replaced. A prefix's
-// entries are kept in the kernel's order of preference, so the first usable one is the one it uses.
+// alone, whose one route is always replaced. A prefix's entries are kept in the kernel's order of
+// preference, so the first usable one is the one it uses.
 //   IPv4  REPLACE overwrites the first entry of the key; APPEND goes behind equal keys (shadow);
 //         plain CREATE goes before them. A route has one fib_info, so one notice is the whole route.
 //   IPv6  legs with gateways and one metric are one multipath route, and NEWROUTE tells all its legs;
@@ -13,18 +13,20 @@
 import type { RouteMessage } from '../netlink/route.ts';
 import {
   NLM_F_APPEND,
+  NLM_F_CREATE,
   NLM_F_REPLACE,
   RTM_F_CLONED,
-  RTN_BLACKHOLE,
   RTN_THROW,
-  RTN_UNICAST,
   RTN_UNSPEC,
   RTPROT_RA,
 } from '../netlink/uapi.ts';
+import { Hidden } from './hidden.ts';
 import { MPLS, type RouteFamily } from './objects.ts';
-import { HEAD_WORDS, LEG_WORDS, type PathSet, PathSetKey, type PathSets } from './pathsets.ts';
-import { ACTUAL_UNKNOWN, PrefixTable, packInfo } from './prefixtable.ts';
-import { RouteLegs } from './routelegs.ts';
+import type { OwnGateways } from './owngateways.ts';
+import type { Leg, PathSet, PathSets } from './pathsets.ts';
+import { ACTUAL_UNKNOWN, PrefixTable, packInfo, routeTosOf, routeTypeOf } from './prefixtable.ts';
+import { Replaced } from './replaced.ts';
+import { ownType, RouteLegs } from './routelegs.ts';
 import { SourceRoutes } from './sourceroutes.ts';
 
 /** What a sweep after a dump covers; absent members cover all. */
@@ -33,29 +35,13 @@ export interface RouteScope {
   readonly oif?: number;
 }
 
-/** Of lo, in every namespace. */
-const LOOPBACK_IFINDEX = 1;
-
-const typeOf = (info: number): number => info & 0xff;
-const tosOf = (info: number): number => info >>> 24;
-export const protocolOf = (info: number): number => (info >>> 8) & 0xff;
-/** IPv6: 1 low, 2 medium, 3 high. */
-export const preferenceOf = (info: number): number => tosOf(info) ^ 2;
-export { tosOf as routeTosOf, typeOf as routeTypeOf };
-
-/**
- * A route says that it is a blackhole while its nexthop object is one, and does not say when that changes: the object
- * decides. One that is a blackhole by itself is told with the object's legs; a blackhole object has the loopback.
- */
-const ownType = (m: RouteMessage): number =>
-  m.nhId !== 0 && m.type === RTN_BLACKHOLE && (m.legs === 0 || m.legOif[0] === LOOPBACK_IFINDEX) ? RTN_UNICAST : m.type;
-
 export class Routes {
   readonly family: RouteFamily;
   readonly legs: RouteLegs;
   readonly prefixes: PrefixTable;
+  readonly hidden: Hidden;
+  #unheard = true;
   readonly #sets: PathSets;
-  readonly #key = new PathSetKey();
   readonly #perTable = new Map<number, number>();
   /** Tables that got their first or lost their last entry since the last look. */
   readonly dirtyTables = new Set<number>();
@@ -63,14 +49,19 @@ export class Routes {
   readonly ignored = { cloned: 0, type: 0 };
   /** Routes for packets from a prefix only, which no data plane here can have. */
   readonly sources = new SourceRoutes();
+  /** What notices overwrote that a dump may have been ahead of. */
+  readonly replaced = new Replaced();
+  /** Routes over a device must be read again, 0: all of them. */
+  onDoubt: (ifindex: number) => void = () => undefined;
   /** Entries with a tos, which are never the answer for a packet without. */
   tosEntries = 0;
 
-  constructor(family: RouteFamily, sets: PathSets) {
+  constructor(family: RouteFamily, sets: PathSets, own?: OwnGateways) {
     this.family = family;
     this.prefixes = new PrefixTable(family);
     this.#sets = sets;
-    this.legs = new RouteLegs(family, sets);
+    this.hidden = new Hidden(this.prefixes, sets);
+    this.legs = new RouteLegs(family, sets, own);
   }
 
   /** Nexthop object that decides an entry's legs, 0: none. */
@@ -84,10 +75,6 @@ export class Routes {
   }
   tables(): Iterable<number> {
     return this.#perTable.keys();
-  }
-
-  #intern(m: RouteMessage): PathSet {
-    return this.legs.intern(m);
   }
 
   #table(m: RouteMessage): number {
@@ -104,12 +91,39 @@ export class Routes {
       this.sources.set(m, epoch);
       return;
     }
+    const record = this.prefixes.findOrAdd(this.#table(m), m.dstLen, m.d0, m.d1, m.d2, m.d3);
+    const set = this.legs.intern(m);
+    this.#put(m, record, set, nlFlags, fromDump, epoch, oif);
+    if (this.family !== 6) return;
+    if (!fromDump) this.#changed(record);
+    else if (this.#unheard && set.legs.length > 1) this.hidden.suspect(record);
+  }
+
+  /** unheard: notices were lost, or none heard yet; what the dump shows is all that is known. */
+  dumpBegin(unheard: boolean): void {
+    this.#unheard = unheard;
+    if (unheard) this.hidden.clear();
+  }
+
+  /** After an end or a change of legs: what dumps left out so far may have to be read. */
+  #changed(record: number): void {
+    if (this.hidden.revealed(record)) this.onDoubt(0);
+  }
+
+  #put(
+    m: RouteMessage,
+    record: number,
+    set: PathSet,
+    nlFlags: number,
+    fromDump: boolean,
+    epoch: number,
+    oif?: number,
+  ): void {
     const t = this.prefixes;
-    const record = t.findOrAdd(this.#table(m), m.dstLen, m.d0, m.d1, m.d2, m.d3);
-    const set = this.#intern(m);
     const info = this.#info(m);
     const replace = (nlFlags & NLM_F_REPLACE) !== 0 || this.family === MPLS;
     const whole = fromDump && oif === undefined;
+    const retold = fromDump || (nlFlags & (NLM_F_CREATE | NLM_F_REPLACE)) === 0;
     // find the span of equal keys and, in it, this route or the one whose place it takes
     let before = 0; // last entry in front of the span
     let last = 0; // last entry of the span
@@ -127,14 +141,14 @@ export class Routes {
         continue;
       }
       last = e;
-      if (exact === 0 && t.pathset[e] === set.id && t.info[e] === info) {
+      if (exact === 0 && t.info[e] === info && this.#shows(e, set, retold)) {
         exact = e;
         exactBefore = previous;
       } else if (
         victim === 0 &&
         exact === 0 &&
         (fromDump
-          ? oif !== undefined && this.#unseen(e, epoch, oif) && this.#sameLegs(e, m)
+          ? oif !== undefined && t.seen[e] !== epoch && this.#isOver(e, oif) && this.#sameLegs(e, m)
           : this.#replaces(e, m, replace))
       ) {
         victim = e;
@@ -145,15 +159,17 @@ export class Routes {
     }
     if (exact !== 0) {
       // a dump shows equal keys in the kernel's order; and IPv4 announces a route that is known only when
-      // it had removed it in silence and made it anew, in the place of a new one
-      const anew = this.family === 4 && !fromDump && !replace;
+      // it had removed it in silence and made it anew, in the place of a new one (or, without
+      // NLM_F_CREATE, that hardware has taken it: fib_alias_hw_flags_set)
+      const anew = this.family === 4 && !fromDump && !replace && (nlFlags & NLM_F_CREATE) !== 0;
       const end = last === exact ? exactBefore : last;
       const place = whole ? shown || before : anew && (nlFlags & NLM_F_APPEND) !== 0 ? end : before;
       const moves = anew || (whole && t.seen[exact] !== epoch);
       t.seen[exact] = epoch;
       if (moves && place !== exactBefore) {
+        const held = t.pathset[exact] as number;
         t.unlink(record, exactBefore);
-        t.link(record, place, t.newEntry(m.priority, info, set.id, epoch));
+        t.link(record, place, t.newEntry(m.priority, info, held, epoch));
         t.markDirty(record);
       } else if (!fromDump && replace && victim !== 0 && m.nhId === 0) {
         // told again after a dump that showed it already: what it replaced has gone. (A route with a
@@ -167,6 +183,7 @@ export class Routes {
     this.#sets.retain(set.id);
     if (victim === 0 && !fromDump) victim = fallback;
     if (victim !== 0) {
+      if (!fromDump && replace) this.replaced.note(record, this.#devicesOf(victim), performance.now());
       this.#sets.release(t.pathset[victim] as number);
       t.pathset[victim] = set.id;
       t.info[victim] = info;
@@ -179,31 +196,31 @@ export class Routes {
     this.#count(this.#table(m), 1, info);
   }
 
+  /** Whether a message with these legs is about entry e; retold: as it is, not as one that is made now. */
+  #shows(e: number, set: PathSet, retold: boolean): boolean {
+    const held = this.prefixes.pathset[e] as number;
+    return held === set.id || (retold && this.legs.lookAlike(set, this.#sets.get(held)));
+  }
+
   /** Whether entry e differs from the message at most in flags: a leg died or came back without a word. */
   #sameLegs(e: number, m: RouteMessage): boolean {
     const set = this.#sets.get(this.prefixes.pathset[e] as number);
-    if (set === undefined || set.nhId !== m.nhId || set.legs.length !== m.legs) return false;
-    return set.legs.every((leg) => {
-      for (let i = 0; i < m.legs; i++) if (this.#isLeg(leg, m, i)) return true;
-      return false;
-    });
+    return set !== undefined && this.legs.areLegs(set, m);
   }
 
-  /** Whether a dump of one device's routes has still to show entry e. */
-  #unseen(e: number, epoch: number, oif: number): boolean {
-    const t = this.prefixes;
-    return t.seen[e] !== epoch && this.#isOver(e, oif);
+  #devicesOf(e: number): number[] {
+    return this.#sets.get(this.prefixes.pathset[e] as number)?.legs.map((l) => l.ifindex) ?? [];
   }
 
   #isOver(e: number, oif: number): boolean {
-    return this.#sets.get(this.prefixes.pathset[e] as number)?.legs.some((l) => l.ifindex === oif) ?? false;
+    return this.#devicesOf(e).includes(oif);
   }
 
   /** < 0: entry e is preferred to the key, 0: it has the same key, > 0: it comes behind. */
   #compare(e: number, info: number, priority: number): number {
     const t = this.prefixes;
     if (this.family === 4) {
-      const byTos = tosOf(info) - tosOf(t.info[e] as number); // higher tos first
+      const byTos = routeTosOf(info) - routeTosOf(t.info[e] as number); // higher tos first
       if (byTos !== 0) return byTos;
     }
     return (t.priority[e] as number) - priority;
@@ -213,19 +230,7 @@ export class Routes {
   #replaces(e: number, m: RouteMessage, replace: boolean): boolean {
     if (this.family !== 6) return replace;
     const mine = m.legs > 0 && m.nhId === 0 && m.legGatewayFamily[0] !== 0 && m.protocol !== RTPROT_RA;
-    return this.#multipathAble(e) === mine && (mine || replace);
-  }
-
-  /** rt6_qualify_for_ecmp: own legs with gateways, not from router advertisements. */
-  #multipathAble(e: number): boolean {
-    const t = this.prefixes;
-    const set = this.#sets.get(t.pathset[e] as number);
-    return (
-      set !== undefined &&
-      set.nhId === 0 &&
-      (set.legs[0]?.gatewayFamily ?? 0) !== 0 &&
-      protocolOf(t.info[e] as number) !== RTPROT_RA
-    );
+    return this.hidden.isMultipathAble(e) === mine && (mine || replace);
   }
 
   /** What identifies an entry besides its key; IPv6 has no tos but a preference among equals (RFC 4191). */
@@ -250,7 +255,7 @@ export class Routes {
     const t = this.prefixes;
     const record = t.find(this.#table(m), m.dstLen, m.d0, m.d1, m.d2, m.d3);
     if (record === 0) return;
-    const set = this.#intern(m);
+    const set = this.legs.intern(m);
     const info = this.#info(m);
     let exactBefore = -1;
     let similarBefore = -1;
@@ -263,46 +268,37 @@ export class Routes {
     const at = exactBefore >= 0 ? exactBefore : similarBefore;
     if (at < 0) return;
     t.markDirty(record);
-    if (exactBefore < 0 && this.family === 6 && this.#subtract(record, at, m, epoch)) return;
-    this.#unlink(record, at);
+    const entry = (at === 0 ? t.head[record] : t.next[at]) as number;
+    const isTold = (leg: Leg): boolean => {
+      for (let i = 0; i < m.legs; i++) if (this.legs.isLeg(leg, m, i)) return true;
+      return false;
+    };
+    if (exactBefore < 0 && this.family === 6 && this.#subtract(entry, isTold)) t.seen[entry] = epoch;
+    else this.#unlink(record, at);
+    for (const ifindex of this.replaced.take(record)) this.onDoubt(ifindex);
+    this.#changed(record);
   }
 
   /** Whether the entry behind which a deletion must look is this one although its legs differ. */
   #holdsLegsOf(e: number, m: RouteMessage): boolean {
     const t = this.prefixes;
     const set = this.#sets.get(t.pathset[e] as number);
-    if (set === undefined || typeOf(t.info[e] as number) !== ownType(m) || set.nhId !== m.nhId) return false;
+    if (set === undefined || routeTypeOf(t.info[e] as number) !== ownType(m) || set.nhId !== m.nhId) return false;
     if (this.family === MPLS) return true;
     // an IPv4 route is told whole, but its dead flags may have changed without a word
-    if (this.family === 4) return set.legs.length === m.legs && set.legs.every((leg, i) => this.#isLeg(leg, m, i));
-    return m.nhId !== 0 || m.legs === 0 || set.legs.some((leg) => this.#isLeg(leg, m, 0));
+    if (this.family === 4) return set.legs.length === m.legs && set.legs.every((leg, i) => this.legs.isLeg(leg, m, i));
+    return m.nhId !== 0 || m.legs === 0 || set.legs.some((leg) => this.legs.isLeg(leg, m, 0));
   }
 
-  #isLeg(leg: { ifindex: number; gateway: readonly number[] }, m: RouteMessage, i: number): boolean {
-    return leg.ifindex === m.legOif[i] && leg.gateway.every((w, j) => w === m.legGateway[4 * i + j]);
-  }
-
-  /** Takes the message's legs out of a multipath route; false when none would be left. */
-  #subtract(record: number, previous: number, m: RouteMessage, epoch: number): boolean {
+  /** Takes legs out of a multipath route; false when none would be left. */
+  #subtract(entry: number, goes: (leg: Leg) => boolean): boolean {
     const t = this.prefixes;
-    const entry = (previous === 0 ? t.head[record] : t.next[previous]) as number;
     const set = this.#sets.get(t.pathset[entry] as number);
-    if (set === undefined || set.nhId !== 0) return false;
-    const key = this.#key;
-    key.begin(0, 0, this.family, set.needsCarrier);
-    set.legs.forEach((leg, index) => {
-      for (let i = 0; i < m.legs; i++) if (this.#isLeg(leg, m, i)) return;
-      const w = set.words.subarray(HEAD_WORDS + index * LEG_WORDS);
-      const [g0, g1, g2, g3] = leg.gateway;
-      key.leg(w[0] as number, w[1] as number, leg.flags, leg.gatewayFamily, leg.encapType, g0, g1, g2, g3);
-      if (leg.labels !== undefined) key.labels(leg.ttl ?? 0, leg.labels, 0, leg.labels.length);
-    });
-    if (key.legCount === 0) return false;
-    const rest = this.#sets.intern(key);
+    const rest = set === undefined ? undefined : this.legs.without(set, goes);
+    if (set === undefined || rest === undefined) return false;
     this.#sets.retain(rest.id);
     this.#sets.release(set.id);
     t.pathset[entry] = rest.id;
-    t.seen[entry] = epoch;
     return true;
   }
 
@@ -316,7 +312,7 @@ export class Routes {
   }
 
   #count(table: number, by: 1 | -1, info: number): void {
-    if (this.family === 4 && tosOf(info) !== 0) this.tosEntries += by;
+    if (this.family === 4 && routeTosOf(info) !== 0) this.tosEntries += by;
     const n = (this.#perTable.get(table) ?? 0) + by;
     if (n === 0) this.#perTable.delete(table);
     else this.#perTable.set(table, n);
@@ -337,6 +333,7 @@ export class Routes {
         if (gone(e, record)) {
           this.#unlink(record, previous);
           t.markDirty(record);
+          this.#changed(record);
           removed++;
         } else {
           previous = e;
@@ -358,31 +355,29 @@ export class Routes {
   }
 
   /**
-   * Whether dumps may leave an entry out although it exists: IPv6 shows the legs of a multipath route
-   * at the first and goes on behind the last, past what was added between them (fib6_dump_node).
-   */
-  isHidden(entry: number, record: number): boolean {
-    if (this.family !== 6 || this.#multipathAble(entry)) return false;
-    const t = this.prefixes;
-    for (let e = t.head[record] as number; e !== 0; e = t.next[e] as number) {
-      if (t.priority[e] !== t.priority[entry] || !this.#multipathAble(e)) continue;
-      if ((this.#sets.get(t.pathset[e] as number)?.legs.length ?? 0) > 1) return true;
-    }
-    return false;
-  }
-
-  /**
-   * Ends a complete dump of a scope: what it did not show, and nothing showed since, is gone.
-   * heardAll: no notice was lost, so that what a dump may hide would have been told to be gone.
+   * Ends a complete dump of a scope: what it did not show, and nothing showed since, is gone. An IPv6 route that a
+   * dump of one device does not show may only have lost its legs over it (fib6_ifdown with NETDEV_UNREGISTER): what is
+   * left of it is doubted, device by device. heardAll: no notice was lost, so that what a dump may hide would have
+   * been told to be gone.
    */
   sweep(scope: RouteScope, epoch: number, heardAll = false): number {
     const t = this.prefixes;
-    if (scope.oif === undefined) this.sources.sweep(scope.table, epoch);
-    return this.removeIf((entry, record) => {
-      if ((t.seen[entry] as number) >= epoch || (heardAll && this.isHidden(entry, record))) return false;
-      if (scope.table !== undefined && t.table[record] !== scope.table) return false;
-      return scope.oif === undefined || this.#isOver(entry, scope.oif);
+    const { table, oif } = scope;
+    this.replaced.dumped(performance.now());
+    if (oif === undefined) this.sources.sweep(table, epoch);
+    const removed = this.removeIf((entry, record) => {
+      if ((t.seen[entry] as number) >= epoch || (heardAll && this.hidden.isHidden(entry, record))) return false;
+      if (table !== undefined && t.table[record] !== table) return false;
+      if (oif === undefined) return true;
+      if (!this.#isOver(entry, oif)) return false;
+      if (this.family !== 6 || !this.#subtract(entry, (leg) => leg.ifindex === oif)) return true;
+      t.markDirty(record);
+      for (const ifindex of this.#devicesOf(entry)) this.onDoubt(ifindex);
+      this.#changed(record);
+      return false;
     });
+    if (oif === undefined && table === undefined) this.hidden.confirm();
+    return removed;
   }
 
   /** Queues every prefix one of whose entries uses one of the sets; resend: to be sent though its target is the same. */

@@ -94,7 +94,8 @@ const whyNot = (r: Rule): string => {
   return TABLE_ACTIONS.has(r.action) ? '' : 'the data plane has no rules that end a lookup';
 };
 
-const keyOf = (r: Rule): string => `${r.family} ${r.priority} ${ruleText(r)}`;
+// the kernel's own rule and one that `ip rule` added differ in their protocol only, which the text leaves out
+const keyOf = (r: Rule): string => `${r.family} ${r.priority} ${ruleText(r)} ${r.protocol}`;
 /** What of a rule changes without a word, as devices and rules that it names come and go. */
 const SILENT_FLAGS = k.FIB_RULE_UNRESOLVED | k.FIB_RULE_IIF_DETACHED | k.FIB_RULE_OIF_DETACHED;
 const settled = (r: Rule): Rule => ({ ...r, flags: r.flags & ~SILENT_FLAGS });

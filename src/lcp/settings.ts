@@ -22,6 +22,15 @@ const UNKNOWN: Setting = {
   mpls: false,
 };
 
+const settingWith = (s: Setting, told: Netconf): Setting => {
+  const { family, forwarding, ignoreRoutesWithLinkdown: ignore, input } = told;
+  if (family === AF_INET)
+    return { ...s, forwarding4: forwarding ?? s.forwarding4, ignoreLinkdown4: ignore ?? s.ignoreLinkdown4 };
+  if (family === AF_INET6)
+    return { ...s, forwarding6: forwarding ?? s.forwarding6, ignoreLinkdown6: ignore ?? s.ignoreLinkdown6 };
+  return family === AF_MPLS ? { ...s, mpls: input ?? s.mpls } : s;
+};
+
 export class Settings {
   readonly #byIfindex = new Map<number, Setting>();
 
@@ -29,19 +38,12 @@ export class Settings {
     return this.#byIfindex.get(ifindex) ?? UNKNOWN;
   }
 
-  /** Takes what was told; what was not told of stays. */
-  set(told: Netconf): void {
-    const { ifindex, family, forwarding, ignoreRoutesWithLinkdown: ignore, input } = told;
-    const s = this.get(ifindex);
-    if (family === AF_INET) {
-      const next = { ...s, forwarding4: forwarding ?? s.forwarding4, ignoreLinkdown4: ignore ?? s.ignoreLinkdown4 };
-      this.#byIfindex.set(ifindex, next);
-    } else if (family === AF_INET6) {
-      const next = { ...s, forwarding6: forwarding ?? s.forwarding6, ignoreLinkdown6: ignore ?? s.ignoreLinkdown6 };
-      this.#byIfindex.set(ifindex, next);
-    } else if (family === AF_MPLS) {
-      this.#byIfindex.set(ifindex, { ...s, mpls: input ?? s.mpls });
-    }
+  /** Takes what was told; what was not told of stays. Returns whether anything changed. */
+  set(told: Netconf): boolean {
+    const s = this.get(told.ifindex);
+    const next = settingWith(s, told);
+    this.#byIfindex.set(told.ifindex, next);
+    return (Object.keys(next) as (keyof Setting)[]).some((key) => next[key] !== s[key]);
   }
 
   /** Whether routes of a family over an interface need its carrier. */

@@ -1,12 +1,13 @@
 // Unhonoured: kernel state that the data plane cannot follow, so that packets may go where the kernel would not
 // send them, or (punted) are left to the kernel. Nothing is dropped in silence: it is listed here.
 
+import { RTN_UNICAST } from '../netlink/uapi.ts';
 import { canEncapsulate, legsOf } from './derive.ts';
 import { ingressOf } from './derivelink.ts';
 import type { Namespace } from './namespace.ts';
 import type { UnpairedRoutes } from './pairs.ts';
+import { routeTosOf, routeTypeOf } from './prefixtable.ts';
 import { prefixText } from './routerows.ts';
-import { routeTosOf } from './routes.ts';
 import { NO_VRF } from './rules.ts';
 import { devName } from './show.ts';
 
@@ -34,6 +35,34 @@ const ENCAPS: Readonly<Record<number, string>> = {
   10: 'xfrm',
 };
 
+/**
+ * Of equal IPv4 default routes with a gateway each, the kernel takes one whose gateway answers (fib_select_default), the
+ * data plane the first.
+ */
+const equalDefaults = (ns: Namespace): UnhonouredRow[] => {
+  const t = ns.routes4.prefixes;
+  const rows: UnhonouredRow[] = [];
+  for (const table of ns.routes4.tables()) {
+    const gateways = new Map<number, number>();
+    for (let e = t.head[t.find(table, 0, 0)] as number; e !== 0; e = t.next[e] as number) {
+      const info = t.info[e] as number;
+      const p = ns.pathsets.get(t.pathset[e] as number);
+      if (routeTosOf(info) !== 0 || routeTypeOf(info) !== RTN_UNICAST || p === undefined) continue;
+      const legs = legsOf(ns, p);
+      if (legs === 'blackhole' || legs.length !== 1 || legs[0]?.gatewayFamily === 0) continue;
+      const metric = t.priority[e] as number;
+      gateways.set(metric, (gateways.get(metric) ?? 0) + 1);
+    }
+    for (const [metric, n] of gateways) {
+      if (n < 2) continue;
+      const reason = 'the kernel takes one whose gateway answers, the data plane the first';
+      const key = `${n} equal default routes, table ${table} metric ${metric}`;
+      rows.push({ kind: 'route4', key, reason, differs: true });
+    }
+  }
+  return rows;
+};
+
 /** Everything of that sort in a namespace. */
 export const unhonouredRows = (ns: Namespace, unpaired: UnpairedRoutes = 'punt'): UnhonouredRow[] => {
   const rows: UnhonouredRow[] = [];
@@ -43,6 +72,10 @@ export const unhonouredRows = (ns: Namespace, unpaired: UnpairedRoutes = 'punt')
   }
   for (const text of ns.routes6.sources.texts().slice(0, MOST_ROWS)) {
     rows.push({ kind: 'route6', key: text, reason: 'the data plane has no source-specific routes', differs: true });
+  }
+  if (ns.routes6.sources.uncounted > 0) {
+    const key = `${ns.routes6.sources.uncounted} notices of further source-specific routes`;
+    rows.push({ kind: 'route6', key, reason: 'too many to list', differs: true });
   }
   if (ns.routes4.tosEntries > 0) {
     const t = ns.routes4.prefixes;
@@ -55,6 +88,7 @@ export const unhonouredRows = (ns: Namespace, unpaired: UnpairedRoutes = 'punt')
       }
     });
   }
+  rows.push(...equalDefaults(ns));
   for (const p of ns.pathsets.all()) {
     if (p.refs === 0 || rows.length >= MOST_ROWS) continue;
     const legs = legsOf(ns, p);

@@ -5,7 +5,7 @@
  * seeds are fixed. What differs is printed with every line of the run that names its prefix.
  */
 
-import { kernelChoices, mismatch, sample } from './lab/choices.ts';
+import { goesOnBehindErrors, kernelChoices, mismatch, sample } from './lab/choices.ts';
 import { Churn, needs } from './lab/churn.ts';
 import { allNexthops, firstSettings } from './lab/churnlinks.ts';
 import { Pool } from './lab/churnpool.ts';
@@ -38,7 +38,7 @@ const operations = Number.parseInt(process.env.OPS ?? (ci ? '1500' : '2000'), 10
 const seeds = ci && process.env.SEED === undefined ? [1, 2] : [Random.fromEnvironment().seed];
 
 /** Addresses whose choice differs, with both choices; empty when all agree. */
-async function differing(lab: Lab, addresses: readonly string[]): Promise<Map<string, string>> {
+async function differing(lab: Lab, addresses: readonly string[], goesOn: boolean): Promise<Map<string, string>> {
   let open = new Map(addresses.map((address) => [address, '']));
   for (let attempt = 0; open.size > 0 && attempt < attempts; attempt++) {
     if (attempt > 0) await lab.lcpd.synced();
@@ -50,7 +50,7 @@ async function differing(lab: Lab, addresses: readonly string[]): Promise<Map<st
     for (const row of rows) {
       const choice = kernel.get(row.address);
       if (choice === undefined) throw new Error(`lcpctl answered for ${row.address}, which was not asked`);
-      const text = mismatch(row, choice);
+      const text = mismatch(row, choice, goesOn);
       if (text !== undefined) open.set(row.address, text);
     }
   }
@@ -72,6 +72,8 @@ for (const seed of seeds) {
     // what is asked depends on what the kernel holds: of its own, so that the operations are the same again
     const asking = new Random(seed + 1);
     await lab.addNetns('far');
+    const goesOn = await goesOnBehindErrors(await lab.addNetns('probe'));
+    await lab.delNetns('probe');
     const has = await linkKinds(lab.ns('far'), needs);
     const lcpd = await lab.addRouter({ ports, kernelForwards: true, extra: 'netlink: { rx-buffer-bytes: 256KiB }\n' });
     await addUnpaired(lab);
@@ -106,7 +108,7 @@ for (const seed of seeds) {
         ...(await sample(lab.ns('cp'), asking, false, addressesPerFamily)),
         ...(await sample(lab.ns('cp'), asking, true, addressesPerFamily)),
       ];
-      const wrong = [...(await differing(lab, addresses)).values()];
+      const wrong = [...(await differing(lab, addresses, goesOn)).values()];
       compared += addresses.length;
       const differences = (await lcpd.diff()).differences.filter(({ reason = '' }) => !honest.test(reason));
       if (wrong.length + differences.length > 0) {

@@ -120,6 +120,39 @@ const sequences: readonly Sequence[] = [
     ],
     asks: ['2001:db8:13::1'],
   },
+  {
+    name: '14: a device that gets too small for IPv6 takes its legs along, without a word about what is left',
+    steps: [
+      [
+        '@sysctl net.ipv6.route.skip_notify_on_dev_down=1',
+        'route add 2001:db8:14::/48 nexthop via fd00:0::2 nexthop via fd00:1::2',
+      ],
+      ['link set e0 mtu 1000'],
+    ],
+    asks: ['2001:db8:14::1', '2001:db8:14::2', '2001:db8:14::3', '2001:db8:14::4'],
+  },
+  {
+    name: '15: what is left of an IPv6 route may go with it, without a word, because its other leg was dead on a device that is up',
+    steps: [
+      [
+        '@sysctl net.ipv6.route.skip_notify_on_dev_down=1',
+        'route add 2001:db8:15::/48 nexthop via fe80::2 dev e0 nexthop via fd00:1::2',
+      ],
+      ['link set e0 down', '@sysctl net.ipv6.conf.e0.disable_ipv6=1', 'link set e0 up'],
+      ['link set e1 down'],
+    ],
+    asks: ['2001:db8:15::1', '2001:db8:15::2'],
+  },
+  {
+    name: '16: a gateway that was our own address when the route was made is not used, then or later',
+    steps: [
+      ['address add 10.0.0.9/24 dev e0', 'route add 192.0.2.0/24 via 10.0.0.9', 'nexthop add id 5 via 10.0.0.9'],
+      ['route add 198.51.100.0/24 nhid 5', 'route add 203.0.113.0/24 via 10.0.0.8'],
+      ['address del 10.0.0.9/24 dev e0', 'address add 10.0.0.8/24 dev e0', 'route add 192.0.2.128/25 via 10.0.0.9'],
+      ['link set e1 down', 'link set e1 up'],
+    ],
+    asks: ['192.0.2.1', '192.0.2.129', '198.51.100.1', '203.0.113.1'],
+  },
 ];
 
 /** Back to the state in which each begins; what is not there is passed over. */
@@ -131,10 +164,12 @@ const undo = [
   `route del ${inOldTable}`,
   `route del ${inItsPlace}`,
   'route del throw 192.0.2.0/24',
-  ...['5', '7', '9', '11', '12', '13'].map((n) => `@-6 route flush 2001:db8:${n}::/48`),
+  ...['5', '7', '9', '11', '12', '13', '14', '15'].map((n) => `@-6 route flush 2001:db8:${n}::/48`),
   'nexthop del id 5',
   'nexthop del id 15',
-  'route flush 192.0.2.0/24',
+  ...['192.0.2.0/24', '192.0.2.128/25', '198.51.100.0/24', '203.0.113.0/24'].map((prefix) => `route flush ${prefix}`),
+  'address del 10.0.0.9/24 dev e0',
+  'address del 10.0.0.8/24 dev e0',
   'link set e0 mtu 1500',
   'link set e1 up',
 ];

@@ -3,9 +3,11 @@
  * lead from one VRF into another. Needs a kernel with VRFs.
  */
 import type { LookupRow, SubifRow } from '../../src/lcp/view.ts';
+import type { Choice } from '../system/lab/choices.ts';
 import { ip, ipJson } from '../system/lab/netns.ts';
-import { tryRun, waitFor } from '../system/lab/process.ts';
+import { waitFor } from '../system/lab/process.ts';
 import { kernelForwarded, ping, reachable } from '../system/lab/traffic.ts';
+import { kernelAnswers } from '../system/lab/vmchoices.ts';
 import { type Lab, system } from '../system/lab.ts';
 
 async function addVrf(lab: Lab, name: string, table: number, ports: readonly number[]): Promise<void> {
@@ -19,19 +21,9 @@ async function addVrf(lab: Lab, name: string, table: number, ports: readonly num
   }
 }
 
-/** The kernel's choice as `dev via`, and the data plane's. */
-async function choices(lab: Lab, vrf: string, address: string): Promise<{ kernel: string; lcpd: string }> {
-  const cp = lab.ns('cp');
-  const six = address.includes(':') ? ['-6'] : [];
-  const in_ = vrf === '' ? [] : ['vrf', vrf];
-  const asked = await tryRun(['ip', '-n', cp, '-json', ...six, 'route', 'get', address, ...in_]);
-  const [route] =
-    asked.code === 0 ? (JSON.parse(asked.stdout) as { dev?: string; gateway?: string; type?: string }[]) : [];
-  const kernel =
-    route === undefined ? 'none' : route.type === 'local' ? 'local' : `${route.dev} ${route.gateway ?? ''}`;
-  const [row] = await lab.lcpd.lookup([address], ...(vrf === '' ? [] : ['--vrf', vrf]));
-  return { kernel: kernel.trim(), lcpd: textOf(row) };
-}
+/** The kernel's choice as `dev via`; nothing and refusals of every sort are one. */
+const kernelText = ({ type, dev, via }: Choice): string =>
+  type === 'local' ? 'local' : type === 'unicast' ? `${dev} ${via ?? ''}`.trim() : 'none';
 
 function textOf(row: LookupRow | undefined): string {
   if (row === undefined || 'error' in row) return JSON.stringify(row);
@@ -49,9 +41,15 @@ async function agree(
   addresses: readonly string[],
 ) {
   await lab.lcpd.synced();
-  for (const address of addresses) {
-    const { kernel, lcpd } = await choices(lab, vrf, address);
-    t.equal(lcpd, kernel, `${address} in ${vrf || 'no VRF'}: ${kernel}`);
+  const inVrf = vrf === '' ? {} : { vrf };
+  const kernel = await kernelAnswers(
+    lab.ns('cp'),
+    addresses.map((address) => ({ address, ...inVrf })),
+  );
+  const rows = await lab.lcpd.lookup(addresses, ...(vrf === '' ? [] : ['--vrf', vrf]));
+  for (const [i, address] of addresses.entries()) {
+    const expected = kernelText(kernel[i] as Choice);
+    t.equal(textOf(rows[i]), expected, `${address} in ${vrf || 'no VRF'}: ${expected}`);
   }
 }
 

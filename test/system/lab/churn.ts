@@ -15,15 +15,19 @@ import {
 import type { Operation, Pool } from './churnpool.ts';
 import { routeOperations } from './churnroutes.ts';
 
-const groups: Readonly<Record<string, { readonly weight: number; readonly of: Readonly<Record<string, Operation>> }>> =
-  {
-    route: { weight: 68, of: routeOperations },
-    nexthop: { weight: 10, of: nexthopOperations },
-    address: { weight: 8, of: addressOperations },
-    neighbour: { weight: 7, of: neighbourOperations },
-    link: { weight: 5, of: linkOperations },
-    setting: { weight: 2, of: settingOperations },
-  };
+/** Operations by name, and their share. */
+export type Groups = Readonly<
+  Record<string, { readonly weight: number; readonly of: Readonly<Record<string, Operation>> }>
+>;
+
+const groups: Groups = {
+  route: { weight: 68, of: routeOperations },
+  nexthop: { weight: 10, of: nexthopOperations },
+  address: { weight: 8, of: addressOperations },
+  neighbour: { weight: 7, of: neighbourOperations },
+  link: { weight: 5, of: linkOperations },
+  setting: { weight: 2, of: settingOperations },
+};
 
 /** Every feature that some operation needs. */
 export const needs: readonly string[] = [
@@ -35,16 +39,18 @@ export const needs: readonly string[] = [
 export class Churn {
   readonly #pool: Pool;
   readonly #has: ReadonlySet<string>;
+  readonly #groups: Groups;
 
-  /** @param has which of `needs` the kernel has */
-  constructor(pool: Pool, has: ReadonlySet<string>) {
+  /** @param has which of `needs` the kernel has; @param more operations beside those on any kernel */
+  constructor(pool: Pool, has: ReadonlySet<string>, more: Groups = {}) {
     this.#pool = pool;
     this.#has = has;
+    this.#groups = { ...groups, ...more };
   }
 
   /** Names of the operations that this kernel can take. */
   get operations(): string[] {
-    return Object.entries(groups).flatMap(([group, { of }]) =>
+    return Object.entries(this.#groups).flatMap(([group, { of }]) =>
       Object.entries(of)
         .filter(([, o]) => this.#possible(o))
         .map(([name]) => `${group}.${name}`),
@@ -70,7 +76,8 @@ export class Churn {
     const weights = (of: object, weight: (name: string) => number): Record<string, number> =>
       Object.fromEntries(Object.keys(of).map((name) => [name, weight(name)]));
     const random = this.#pool.random;
-    const group = groups[random.weighted(weights(groups, (name) => groups[name]?.weight ?? 0))];
+    const all = this.#groups;
+    const group = all[random.weighted(weights(all, (name) => all[name]?.weight ?? 0))];
     if (group === undefined) throw new Error('no such group of operations');
     const chosen = random.weighted(
       weights(group.of, (name) => {

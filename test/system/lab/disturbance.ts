@@ -101,6 +101,8 @@ export const disturbances: Readonly<Record<string, { readonly weight: number; re
     weight: 1,
     play: async (site, lines) => {
       const { lab, pool } = site;
+      // first, so that their names in `far` are free: the kernel takes a namespace apart some time after its end
+      for (const dev of unpaired) await ip(lab.ns('far'), 'link', 'del', dev);
       await lab.delNetns('cp');
       await lab.addNetns('cp', true);
       await addUnpaired(lab);

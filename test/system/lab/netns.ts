@@ -17,9 +17,12 @@ export const inNetns = (ns: string, argv: readonly string[]): string[] => [
 
 export const ip = (ns: string, ...args: string[]): Promise<string> => run(['ip', '-n', ns, ...args]);
 
+/** iproute2 gives one object two members `dst`: the destination and, of an encapsulation, the labels. */
+export const parseIpJson = (text: string): unknown[] =>
+  text.trim() === '' ? [] : JSON.parse(text.replaceAll('"encap":"mpls","dst":', '"encap":"mpls","labels":'));
+
 export async function ipJson<T>(ns: string, ...args: string[]): Promise<T[]> {
-  const text = await run(['ip', '-n', ns, '-json', ...args]);
-  return text.trim() === '' ? [] : (JSON.parse(text) as T[]);
+  return parseIpJson(await run(['ip', '-n', ns, '-json', ...args])) as T[];
 }
 
 /** Many ip commands, one a line; with `force` the failing ones are passed over. */

@@ -14,29 +14,36 @@ interface Part {
   readonly lines: string[];
 }
 
+/** Devices that are always there: at any other, `ip -batch` may end, and what follows would be lost. */
+const always = /^(e\d|u\d|lo|eth0)$/;
+const devicesIn = (line: string): string[] =>
+  [...line.matchAll(/\b(?:dev|master|iif|link(?: set| del| add link)?) (\S+)/g)].map((match) => match[1] ?? '');
+
+/** A part ends behind a line that may end its process. */
 function partsOf(lines: readonly string[]): Part[] {
   const parts: Part[] = [];
+  let open = false;
   for (const line of lines) {
     const [, place = '', rest = ''] = /^(?:@(\S+) )?(.*)$/.exec(line) ?? [];
     const last = parts.at(-1);
-    if (last?.place === place) last.lines.push(rest);
+    if (open && last?.place === place) last.lines.push(rest);
     else parts.push({ place, lines: [rest] });
+    open = place === 'sysctl' || devicesIn(rest).every((dev) => always.test(dev));
   }
   return parts;
 }
 
-/** Refused lines are passed over: what the kernel then holds is right by definition. */
+/** Refused lines are passed over: what the kernel then holds is right by definition. One shell plays them all. */
 export async function play(namespace: (role: string) => string, lines: readonly string[]): Promise<void> {
-  for (const { place, lines: part } of partsOf(lines)) {
-    const cp = namespace('cp');
-    if (place === 'sysctl') {
-      await tryRun(inNetns(cp, ['sysctl', '-q', '-w', ...part]));
-      continue;
-    }
-    const option = place.startsWith('-') ? [place] : [];
+  const cp = namespace('cp');
+  const commands = partsOf(lines).map(({ place, lines: part }) => {
+    const input = `<<'END'\n${part.join('\n')}\nEND\n`;
+    // sysctl takes its settings as a file, too
+    if (place === 'sysctl') return `${inNetns(cp, ['sysctl', '-q', '-e', '-p', '-']).join(' ')} ${input}`;
     const ns = place.startsWith('h') ? namespace(place) : cp;
-    await tryRun(['ip', '-n', ns, ...option, '-force', '-batch', '-'], { input: `${part.join('\n')}\n` });
-  }
+    return `ip -n ${ns}${place.startsWith('-') ? ` ${place}` : ''} -force -batch - ${input}`;
+  });
+  await tryRun(['sh'], { input: commands.join(''), timeoutMs: 120_000 });
 }
 
 /** Which kinds of device (`ip link add … type KIND`) the kernel can make; tried in a namespace of one's own. */

@@ -2,8 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { Namespace } from '../../../src/lcp/namespace.ts';
-import { routeTypeOf } from '../../../src/lcp/routes.ts';
-import { AF_INET } from '../../../src/lib/ip.ts';
+import { routeTypeOf } from '../../../src/lcp/prefixtable.ts';
+import { AF_INET, AF_INET6 } from '../../../src/lib/ip.ts';
 import * as k from '../../../src/netlink/uapi.ts';
 import * as bytes from './kernelbytes.ts';
 
@@ -33,6 +33,34 @@ describe('a device that goes down', () => {
     expect(entries(), 'what has another leg stays, IPv4 is asked for').toEqual([1, 1]);
     told(ns, link(3, 0));
     expect(entries()).toEqual([0, 1]);
+  });
+
+  it('has its neighbours derived again, whether their end is told or not', () => {
+    const neighbour = { ifindex: 2, dst: '10.0.0.2', lladdr: '02:00:00:00:00:02', family: AF_INET };
+    const ns = told(
+      new Namespace('cp'),
+      link(2),
+      link(3),
+      bytes.newNeighbour({ ...neighbour, state: k.NUD_PERMANENT }),
+    );
+    ns.dirtyNeighbours.clear();
+    told(ns, link(3, 0));
+    expect([...ns.dirtyNeighbours]).toEqual([]);
+    told(ns, link(2, 0));
+    expect([...ns.dirtyNeighbours]).toEqual(['2 10.0.0.2']);
+  });
+
+  it('doubts what is left of an IPv6 route that a dump of it did not show', () => {
+    const legs = [2, 3].map((oif) => ({ oif, gateway: 'fe80::1' }));
+    const ns = told(new Namespace('cp'), link(2), link(3), bytes.newRoute({ dst: 'fd02::/16', legs }));
+    doubted(ns);
+    const scope = { family: AF_INET6, oif: 2 };
+    ns.dumpBegin('route', scope);
+    ns.dumpEnd('route', true, scope);
+    expect([ns.routes6.prefixes.entryCount, doubted(ns)]).toEqual([1, ['route 10 3']]);
+    ns.dumpBegin('route', { ...scope, oif: 3 });
+    ns.dumpEnd('route', true, { ...scope, oif: 3 });
+    expect([ns.routes6.prefixes.entryCount, doubted(ns)]).toEqual([0, []]);
   });
 
   it('shows a leg as dead that is only without carrier: that takes nothing along', () => {

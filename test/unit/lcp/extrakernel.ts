@@ -12,7 +12,7 @@ import * as k from '../../../src/netlink/uapi.ts';
 import { FakeKernel } from './fakekernel.ts';
 import type { Message, MrouteText, RouteText } from './kernelbytes.ts';
 import * as bytes from './kernelbytes.ts';
-import { type Router, router } from './router.ts';
+import { type Router, type RouterOptions, router } from './router.ts';
 
 interface Extra {
   readonly kind: DumpKind;
@@ -124,10 +124,14 @@ export class ExtraKernel extends FakeKernel {
 }
 
 /** The usual router (router.ts) on such a kernel; settled, with an empty log. */
-export const extraRouter = async (rules = false): Promise<{ r: Router; kernel: ExtraKernel }> => {
+export const extraRouter = async (
+  rules = false,
+  options: RouterOptions = {},
+): Promise<{ r: Router; kernel: ExtraKernel }> => {
   const kernel = new ExtraKernel(100);
   if (rules) kernel.defaultRules();
   const r = await router({
+    ...options,
     kernels: new Map<string, FakeKernel>([
       ['', new FakeKernel(10)],
       ['cp', kernel],

@@ -348,15 +348,17 @@ export class FakeKernel {
   #lookup(tables: readonly number[], address: string, longest: number): RouteAnswer | undefined {
     for (let prefixlen = longest; prefixlen >= 0; prefixlen--) {
       for (const table of tables) {
-        for (const r of this.routes.at(table, address, prefixlen)) {
+        const chain = this.routes.at(table, address, prefixlen);
+        const ends = (r: FakeRoute) => r.nhId !== undefined && this.nexthops.get(r.nhId)?.blackhole === true;
+        for (const r of chain) {
           const answer = { type: r.type, table, prefixlen, legs: [] };
           if (r.tos !== 0) continue;
-          if (r.nhId !== undefined && this.nexthops.get(r.nhId)?.blackhole === true) {
-            return { ...answer, type: k.RTN_BLACKHOLE };
-          }
-          if (r.type !== k.RTN_UNICAST) return answer;
           const legs = this.legsOf(r).filter((l) => this.#usable(r, l));
-          if (legs.length === 0) continue;
+          if (r.type === k.RTN_UNICAST && legs.length === 0 && !ends(r)) continue;
+          // IPv6's find_rr_leaf: a nexthop object that is a blackhole ends the search among equals
+          const ended = r.family === AF_INET6 ? chain.some((o) => o.metric === r.metric && ends(o)) : ends(r);
+          if (ended) return { ...answer, type: k.RTN_BLACKHOLE };
+          if (r.type !== k.RTN_UNICAST) return answer;
           return { ...answer, legs: legs.map((l) => ({ oif: l.oif, gateway: l.gateway ?? '', weight: l.weight })) };
         }
       }

@@ -1,10 +1,11 @@
 // RouteEvents: rtnetlink notices and dumps of one prefix, played on Routes, and what is left of them in text.
 //
-// Invariants: an entry is shown as "metric:legs", best first; a leg as "gateway%ifindex".
+// Invariants: an entry is shown as "metric:legs", best first; a leg as "gateway%ifindex labels".
 
 import { expect } from 'vitest';
 import { PathSets } from '../../../src/lcp/pathsets.ts';
-import { Routes, routeTypeOf } from '../../../src/lcp/routes.ts';
+import { routeTypeOf } from '../../../src/lcp/prefixtable.ts';
+import { Routes } from '../../../src/lcp/routes.ts';
 import { formatWords, parsePrefix, wordsOf } from '../../../src/lib/ip.ts';
 import * as k from '../../../src/netlink/uapi.ts';
 import { type RouteText, routeMessage } from './kernelbytes.ts';
@@ -53,7 +54,9 @@ export const shown = (routes: Routes, sets: PathSets, dst: string, table: number
   for (let e = t.head[t.find(table, prefix?.length ?? 0, a0, a1, a2, a3)] as number; e !== 0; e = t.next[e] as number) {
     const p = sets.get(t.pathset[e] as number);
     const legs = (p?.legs ?? []).map(
-      (l) => `${l.gatewayFamily === 0 ? '' : formatWords(l.gatewayFamily, ...l.gateway)}%${l.ifindex}`,
+      (l) =>
+        `${l.gatewayFamily === 0 ? '' : formatWords(l.gatewayFamily, ...l.gateway)}%${l.ifindex}` +
+        `${l.labels === undefined ? '' : ` ${l.labels.join('/')}`}`,
     );
     const type = routeTypeOf(t.info[e] as number);
     const what = type !== k.RTN_UNICAST ? `type${type}` : p?.nhId ? `nh${p.nhId}` : legs.join('+');

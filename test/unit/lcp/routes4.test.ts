@@ -15,6 +15,27 @@ const TABLE4: readonly (readonly [string, readonly Event[], readonly string[]])[
     [`0:${A}%1`],
   ],
   [
+    'told again as made anew: it takes the place of a new one',
+    [
+      ['new', v4(A)],
+      ['new', v4(B), CREATE | APPEND],
+      ['new', v4(A), CREATE | APPEND],
+    ],
+    [`0:${B}%1`, `0:${A}%1`],
+  ],
+  ...[k.RTM_F_OFFLOAD, k.RTM_F_TRAP, 0x2000_0000].map(
+    (flags) =>
+      [
+        `told again because hardware has taken it or not (flags ${flags}): it stays where it is`,
+        [
+          ['new', v4(A)],
+          ['new', v4(B), CREATE | APPEND],
+          ['new', v4(B, { flags }), 0],
+        ],
+        [`0:${A}%1`, `0:${B}%1`],
+      ] as const,
+  ),
+  [
     'metrics in order, however they come',
     [
       ['new', v4(A, { priority: 20 })],

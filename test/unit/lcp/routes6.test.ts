@@ -2,7 +2,14 @@
 
 import { describe, expect, it } from 'vitest';
 import * as k from '../../../src/netlink/uapi.ts';
+import type { RouteText } from './kernelbytes.ts';
 import { APPEND, attached, CREATE, D6, type Event, play, REPLACE, v6 } from './routeevents.ts';
+
+/** One gateway, by so many stacks of labels. */
+const labelled = (...stacks: number[][]): RouteText => ({
+  ...v6([]),
+  legs: stacks.map((labels) => ({ oif: 1, gateway: 'fe80::1', labels })),
+});
 
 const TABLE6: readonly (readonly [string, readonly Event[], readonly string[]])[] = [
   [
@@ -94,6 +101,38 @@ const TABLE6: readonly (readonly [string, readonly Event[], readonly string[]])[
       ['del', v6(['fe80::1', 'fe80::2'])],
     ],
     [],
+  ],
+  [
+    'a deletion of one of two legs that differ in their labels leaves the other',
+    [
+      ['new', labelled([16], [17, 18])],
+      ['del', labelled([16])],
+    ],
+    ['20:fe80::1%1 17/18'],
+  ],
+  [
+    'and of the other one',
+    [
+      ['new', labelled([16], [])],
+      ['del', labelled([])],
+    ],
+    ['20:fe80::1%1 16'],
+  ],
+  [
+    'a dump of one device that does not show a route any more takes its legs over it',
+    [
+      [
+        'new',
+        {
+          ...v6(['fe80::1']),
+          legs: [1, 2].map((oif) => ({ oif, gateway: 'fe80::1' })),
+        },
+      ],
+      ['new', attached(2, { priority: 30 })],
+      ['begin', 2],
+      ['sweep', { oif: 2 }],
+    ],
+    ['20:fe80::1%1'],
   ],
   [
     'a deletion of a leg that it does not have',

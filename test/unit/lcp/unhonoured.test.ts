@@ -64,6 +64,21 @@ describe('rows', () => {
       ['route4: 10.1.0.0/16 tos 0x10 table 254: the data plane does not look at tos'],
     ],
     [
+      'equal default routes, if they have gateways',
+      [
+        ...[GW, '10.0.0.3', '10.0.0.4'].map((gateway, i) =>
+          bytes.newRoute({ dst: '0.0.0.0/0', priority: i < 2 ? 7 : 9, legs: [{ oif: 2, gateway }] }, k.NLM_F_CREATE),
+        ),
+        ...[1, 2].map((protocol) =>
+          bytes.newRoute({ dst: '0.0.0.0/0', priority: 8, protocol, legs: [{ oif: 2 }] }, k.NLM_F_CREATE),
+        ),
+      ],
+      [
+        'route4: 2 equal default routes, table 254 metric 7: ' +
+          'the kernel takes one whose gateway answers, the data plane the first',
+      ],
+    ],
+    [
       'an encapsulation, once for all its routes',
       [
         bytes.newRoute({ dst: '10.1.0.0/16', legs, encapType: 5 }),
