@@ -189,7 +189,12 @@ void step(const char *what) {
 pid_t flood_start(unsigned seconds) {
   pid_t child = fork();
   CHECK(child >= 0, "fork");
-  if (child == 0) _exit(strstr(output("ip netns exec h2l ping -q -c %u -i 0.001 -W 2 10.1.0.2 | grep loss", seconds * 1000), ", 0% packet loss") ? 0 : 1);
+  if (child == 0) {
+    const char *said = output("ip netns exec h2l ping -q -c %u -i 0.001 -W 2 10.1.0.2 | grep loss", seconds * 1000);
+    int whole = strstr(said, ", 0% packet loss") != NULL;
+    if (!whole) fprintf(stderr, "flood: %s", said);
+    _exit(whole ? 0 : 1);
+  }
   usleep(300000);
   return child;
 }
