@@ -8,7 +8,7 @@
 export const LATE_MS = 1000;
 
 export class Replaced {
-  readonly #devices = new Map<number, number[]>();
+  readonly #devices = new Map<number, Set<number>>();
   /** Until when replacements are remembered, ms of performance.now(). */
   #until = 0;
 
@@ -18,14 +18,20 @@ export class Replaced {
 
   /** A notice overwrites an entry of the record that left by these devices; none: it named none. */
   note(record: number, ifindexes: readonly number[], now: number): void {
-    if (now > this.#until) this.#devices.clear();
-    else this.#devices.set(record, [...(this.#devices.get(record) ?? []), ...(ifindexes.length > 0 ? ifindexes : [0])]);
+    if (now > this.#until) {
+      this.#devices.clear();
+      return;
+    }
+    // a set: a prefix may be replaced a hundred thousand times in that while
+    const devices = this.#devices.get(record) ?? new Set<number>();
+    for (const ifindex of ifindexes.length > 0 ? ifindexes : [0]) devices.add(ifindex);
+    this.#devices.set(record, devices);
   }
 
   /** A notice ends an entry of the record: the devices to read again, 0 for all. */
   take(record: number): readonly number[] {
     if (this.#devices.size === 0) return [];
-    const devices = this.#devices.get(record) ?? [];
+    const devices = [...(this.#devices.get(record) ?? [])];
     this.#devices.delete(record);
     return devices;
   }
