@@ -1,5 +1,6 @@
 /* readers_test.c - workers that look up while the writer changes everything: whatever they find must be
- * legal for what they asked, at every step from address to adjacency. Also run under TSan. */
+ * legal for what they asked, at every step from address to adjacency, and what nobody changes is always
+ * found, while one writer takes over from another too. Also run under TSan. */
 #include <pthread.h>
 #include <string.h>
 
@@ -11,12 +12,13 @@
 
 #define READERS 2u
 #define VLANS 12u /* sub-interfaces that come and go; their MAC address says their VLAN */
+#define STAYING 500u /* neighbours that nobody touches: to be found at every moment, also while a writer attaches */
 #define KINDS 129u /* a path list's next hops say for which prefix length it was made */
 
 static lcpfwd *f;
 static uint32_t table[2], list[KINDS];
 static int stop;
-static unsigned changes, refused; /* for want of memory that a reader still held: legal, but not the rule */
+static unsigned changes, attached, refused; /* for want of memory that a reader still held: legal, but not the rule */
 static uint16_t port;
 
 static uint64_t next(uint64_t *state) {
@@ -70,6 +72,25 @@ static void check_path(const struct lcpfwd_lookup_result *got, uint64_t hash) {
     CHECK(a->rewrite_len == 12 && a->rewrite[0] == 2 && a->rewrite[1] == a->nh[15], "rewrite of another neighbour");
 }
 
+static void staying(unsigned i, uint8_t nh[16], uint8_t l2[12]) {
+  memset(nh, 0, 16);
+  memset(l2, 0, 12);
+  nh[0] = 0xfc;
+  l2[0] = l2[6] = 2;
+  l2[11] = 1;
+  nh[14] = l2[4] = (uint8_t)(1 + i / 256);
+  nh[15] = l2[5] = (uint8_t)i;
+}
+
+static void check_staying(unsigned i) {
+  uint8_t nh[16], l2[12];
+  staying(i, nh, l2);
+  const struct adj *a = adj_get(&f->region, adj_find_neighbour(&f->region, port, 6, nh));
+  CHECK(a && memcmp(a->nh, nh, 16) == 0 && LOAD(&a->state) == ADJ_COMPLETE, "neighbour %u is lost", i);
+  a = adj_get(&f->region, adj_find_rewrite(&f->region, port, l2, 12));
+  CHECK(a && memcmp(a->nh, nh, 16) == 0, "the rewrite of neighbour %u is lost", i);
+}
+
 static void *reader(void *arg) {
   unsigned worker = (unsigned)(uintptr_t)arg;
   uint64_t state = check_seed + worker, done = 0, found_sub = 0;
@@ -94,6 +115,7 @@ static void *reader(void *arg) {
     uint8_t l2[12] = {2, nh[15], 0, 0, 0, 0, 2, 0, 0, 0, 0, 1};
     a = adj_get(r, adj_find_rewrite(r, port, l2, 12));
     CHECK(!a || a->nh[15] == nh[15], "rewrite of another neighbour");
+    check_staying((unsigned)(v[0] >> 8) % STAYING);
     uint32_t vlan = 1 + (uint32_t)(v[1] >> 32) % VLANS, inner = v[1] >> 48 & 1 ? 0x81000009u : 0;
     const struct port_entry *sub = port_get(r, subif_find(r, port, 0x81000000u | vlan, inner));
     if (sub) {
@@ -151,6 +173,27 @@ static void renew_list(unsigned k) {
   set_list(k);
 }
 
+/* A writer that goes and the next one, which recovers: to the readers nothing changes. */
+static void attach_again(void) {
+  struct writer *w = f->writer;
+  writer_close(w);
+  int err = writer_open(w, &f->region);
+  CHECK(err == 0, "attach: %d", err);
+  attached++;
+}
+
+static void add_staying(void) {
+  for (unsigned i = 0; i < STAYING; i++) {
+    struct lcpfwd_neighbour n = {.port = port, .af = 6};
+    uint8_t l2[12];
+    int32_t result;
+    staying(i, n.addr, l2);
+    memcpy(n.mac, l2, 6);
+    lcpfwd_neighbours_apply(f, &n, 1, &result);
+    CHECK(result == 0, "neighbour: %d", result);
+  }
+}
+
 static void churn(double seconds) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
@@ -159,7 +202,9 @@ static void churn(double seconds) {
     unsigned w = random_below(2), plen, dice = random_below(16);
     uint8_t addr[16];
     naive_random_prefix(w ? 128 : 32, addr, &plen);
-    if (dice == 0)
+    if (changes % 1024 == 1023)
+      attach_again();
+    else if (dice == 0)
       set_list(random_below(KINDS));
     else if (dice < 3)
       change_neighbour();
@@ -190,6 +235,7 @@ int main(int argc, char **argv) {
   CHECK(refused == 0, "no memory at the start");
   apply(0, ten, 8, list[8]);
   apply(1, ten, 8, list[8]);
+  add_staying();
   for (unsigned i = 0; i < READERS; i++)
     CHECK(pthread_create(&thread[i], NULL, reader, (void *)(uintptr_t)i) == 0, "thread");
   churn(3);
@@ -203,6 +249,6 @@ int main(int argc, char **argv) {
   CHECK(f->writer->blocks.queue_count == 0, "%u blocks wait for readers that are gone", f->writer->blocks.queue_count);
   lcpfwd_detach(f);
   CHECK(refused < changes / 10, "%u of %u changes refused", refused, changes);
-  printf("readers_test: ok, %u changes, %u refused\n", changes, refused);
+  printf("readers_test: ok, %u changes, %u writers, %u refused\n", changes, attached, refused);
   return 0;
 }

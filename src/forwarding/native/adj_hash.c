@@ -14,6 +14,11 @@ static uint32_t *published(const struct writer *w, enum adj_hash which) {
   return which == HASH_NEIGHBOUR ? &h->neighbour_hash : &h->rewrite_hash;
 }
 
+/* The array that changes go into: the one that is being built aside, else the published one. */
+static uint32_t current(const struct writer *w, enum adj_hash which) {
+  return w->hash_aside[which] ? w->hash_aside[which] : *published(w, which);
+}
+
 static uint32_t *slots_used(struct writer *w, enum adj_hash which) {
   return which == HASH_NEIGHBOUR ? &w->neighbour_slots : &w->rewrite_slots;
 }
@@ -59,12 +64,19 @@ static void publish_array(struct writer *w, enum adj_hash which, uint32_t block,
     blocks_retire(&w->blocks, old, array_bytes(((struct hash_array *)region_at(w->region, old))->mask));
 }
 
-int adj_hash_renew(struct writer *w, enum adj_hash which, uint32_t entries) {
+int adj_hash_begin(struct writer *w, enum adj_hash which, uint32_t entries) {
   uint32_t block = new_array(w, entries);
   if (!block)
     return -ENOSPC;
-  publish_array(w, which, block, 0);
+  w->hash_aside[which] = block;
+  *slots_used(w, which) = 0;
   return 0;
+}
+
+void adj_hash_publish(struct writer *w, enum adj_hash which) {
+  uint32_t block = w->hash_aside[which];
+  w->hash_aside[which] = 0;
+  publish_array(w, which, block, *slots_used(w, which));
 }
 
 int adj_hash_reserve(struct writer *w, enum adj_hash which, uint32_t more) {
@@ -88,7 +100,7 @@ int adj_hash_reserve(struct writer *w, enum adj_hash which, uint32_t more) {
 }
 
 void adj_hash_add(struct writer *w, enum adj_hash which, uint32_t id) {
-  *slots_used(w, which) += put(region_at(w->region, *published(w, which)), key_of(w, which, id), id);
+  *slots_used(w, which) += put(region_at(w->region, current(w, which)), key_of(w, which, id), id);
 }
 
 void adj_hash_replace(struct writer *w, enum adj_hash which, uint32_t id, uint32_t other) {
@@ -106,7 +118,7 @@ void adj_rewrite_link(struct writer *w, uint32_t id) {
   w->same_next[id] = w->same_prev[id] = 0;
   if (a->rewrite_len == 0)
     return;
-  uint32_t first = adj_find_rewrite(w->region, a->port, a->rewrite, a->rewrite_len);
+  uint32_t first = adj_find_rewrite_in(w->region, current(w, HASH_REWRITE), a->port, a->rewrite, a->rewrite_len);
   if (first == 0) {
     adj_hash_add(w, HASH_REWRITE, id);
     return;

@@ -26,7 +26,9 @@ void adj_rewrite_unlink(struct writer *w, uint32_t id);
 
 /* Mark the arrays at attach. */
 int adj_hash_recover(struct writer *w);
-/* Publish new, empty arrays for about that many entries and retire the old ones. */
-int adj_hash_renew(struct writer *w, enum adj_hash which, uint32_t entries);
+/* Begin an empty array aside, for about that many entries: what is added goes there, and workers use the old one
+ * until the new one is published, whole. A hash that is empty for a moment loses packets at each attach. -ENOSPC. */
+int adj_hash_begin(struct writer *w, enum adj_hash which, uint32_t entries);
+void adj_hash_publish(struct writer *w, enum adj_hash which);
 
 #endif

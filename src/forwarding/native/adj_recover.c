@@ -83,9 +83,9 @@ int adj_rebuild(struct writer *w) {
     PUBLISH(&a->flags, ADJ_GONE);
     blocks_retire_id(&w->blocks, RETIRED_ADJACENCY, id);
   }
-  int err = adj_hash_renew(w, HASH_NEIGHBOUR, w->adjacencies);
+  int err = adj_hash_begin(w, HASH_NEIGHBOUR, w->adjacencies);
   if (!err)
-    err = adj_hash_renew(w, HASH_REWRITE, w->adjacencies);
+    err = adj_hash_begin(w, HASH_REWRITE, w->adjacencies);
   for (uint32_t id = 1; id < h->adjacency_end && !err; id++) {
     const struct adj *a = adj_get(w->region, id);
     if (!a || a->state == ADJ_DEAD || (a->flags & ADJ_GONE))
@@ -95,6 +95,10 @@ int adj_rebuild(struct writer *w) {
     if (a->state == ADJ_COMPLETE)
       adj_rewrite_link(w, id);
   }
+  if (err)
+    return err;
+  adj_hash_publish(w, HASH_NEIGHBOUR);
+  adj_hash_publish(w, HASH_REWRITE);
   for (unsigned port = 1; port < LCPFWD_MAX_PORTS && !err; port++)
     err = open_port_rebuild(w, port);
   return err;

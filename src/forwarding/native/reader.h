@@ -148,8 +148,8 @@ static inline uint32_t adj_find_neighbour(const struct region *r, unsigned port,
 /* l2: destination, source and possibly tags of a frame, without the ethertype: len 12, 16, 20 …
  * Returns the adjacency whose rewrite is exactly that, 0: none. A TUN frame has no such bytes: use
  * the port's attached adjacency. */
-static inline __attribute__((always_inline)) uint32_t adj_find_rewrite(const struct region *r, unsigned port, const uint8_t *l2, unsigned len) {
-  uint32_t block = ACQUIRE(&r->head->rewrite_hash);
+static inline __attribute__((always_inline)) uint32_t adj_find_rewrite_in(const struct region *r, uint32_t block, unsigned port, const uint8_t *l2,
+                                                                          unsigned len) {
   if (block == 0 || len < 12 || len > sizeof(((struct adj *)0)->rewrite))
     return 0;
   const struct hash_array *a = region_at(r, block);
@@ -165,6 +165,10 @@ static inline __attribute__((always_inline)) uint32_t adj_find_rewrite(const str
       return (uint32_t)slot;
   }
   return 0;
+}
+
+static inline __attribute__((always_inline)) uint32_t adj_find_rewrite(const struct region *r, unsigned port, const uint8_t *l2, unsigned len) {
+  return adj_find_rewrite_in(r, ACQUIRE(&r->head->rewrite_hash), port, l2, len);
 }
 
 /* What host frames leave by that match no rewrite: keeps the frame's own addresses. */

@@ -24,6 +24,7 @@ struct writer {
   /* Complete adjacencies of one port with the same rewrite are chained; the rewrite hash holds the
    * first (the one whose prev is 0). */
   uint32_t *same_next, *same_prev;
+  uint32_t hash_aside[2]; /* [enum adj_hash] array that is being built and not published, 0: none */
   uint32_t neighbour_slots, rewrite_slots; /* ever used ones of the hash arrays: removed ones too */
   uint32_t table_refs[LCPFWD_MAX_TABLES]; /* legs that name the table */
   struct ids pathlist_ids, adjacency_ids, table_ids;
