@@ -30,13 +30,13 @@ const cText = (bytes: Uint8Array): string => {
 };
 
 export class Devices {
-  readonly #handle: bigint;
+  readonly #forwarder: { readonly handle: bigint };
   readonly #links: LinkControl;
   #ports = new Map<string, Port>();
   #byId: (Port | undefined)[] = [];
 
-  constructor(handle: bigint, links: LinkControl) {
-    this.#handle = handle;
+  constructor(forwarder: { readonly handle: bigint }, links: LinkControl) {
+    this.#forwarder = forwarder;
     this.#links = links;
     this.refresh();
   }
@@ -44,7 +44,7 @@ export class Devices {
   /** Reads the ports from the shared memory: the only cache, rebuilt at attach and after each change. */
   refresh(): void {
     const bytes = new Uint8Array(MAX_PORTS * SIZE.port);
-    const count = native().ports(this.#handle, bytes, MAX_PORTS) as number;
+    const count = native().ports(this.#forwarder.handle, bytes, MAX_PORTS) as number;
     const ports = decodePorts(bytes, Math.max(0, count));
     this.#ports = new Map(ports.map((p) => [p.phy, p]));
     this.#byId = [];
@@ -100,7 +100,7 @@ export class Devices {
       if (!gone.ok) return gone;
     }
     const reason = new Uint8Array(256);
-    const id = native().portAdd(this.#handle, encodeSubif(subif, parent.id), -1, reason) as number;
+    const id = native().portAdd(this.#forwarder.handle, encodeSubif(subif, parent.id), -1, reason) as number;
     this.refresh();
     if (id < 0) return refused('PORT_REFUSED', id, cText(reason) || `sub-interface ${subif.phy}`);
     return { ok: true };
@@ -109,7 +109,7 @@ export class Devices {
   deleteSubif(subif: Subif): OperationResult {
     const port = this.#ports.get(subif.phy);
     if (port === undefined || port.parent === 0) return { ok: true };
-    const gone = native().portDel(this.#handle, port.id) as number;
+    const gone = native().portDel(this.#forwarder.handle, port.id) as number;
     this.refresh();
     return gone < 0 && gone !== ENOENT ? refused('PORT_REFUSED', gone, `${subif.phy} cannot be removed`) : { ok: true };
   }
@@ -132,7 +132,7 @@ export class Devices {
     const n = native();
     const before = this.#ports.get(pair.phy);
     if (before !== undefined) {
-      const gone = n.portDel(this.#handle, before.id) as number;
+      const gone = n.portDel(this.#forwarder.handle, before.id) as number;
       this.refresh();
       if (gone < 0 && gone !== ENOENT) return refused('PORT_REFUSED', gone, `port of ${pair.phy} cannot be removed`);
     }
@@ -158,7 +158,12 @@ export class Devices {
     try {
       if (this.#links.get(pair.netns, hostIfindex) === undefined) await this.#adorn(pair, hostIfindex, phy);
       const reason = new Uint8Array(256);
-      const id = n.portAdd(this.#handle, encodePair(pair, hostIfindex, phy.mac, phy.mtu), tap, reason) as number;
+      const id = n.portAdd(
+        this.#forwarder.handle,
+        encodePair(pair, hostIfindex, phy.mac, phy.mtu),
+        tap,
+        reason,
+      ) as number;
       if (id < 0) return refused('PORT_REFUSED', id, cText(reason) || `port of ${pair.phy}`);
     } finally {
       closeFd(tap);
@@ -180,7 +185,7 @@ export class Devices {
     const port = this.#ports.get(pair.phy);
     const host = this.#links.get(pair.netns, port?.hostIfindex ?? held)?.name ?? pair.host;
     if (port !== undefined) {
-      const gone = n.portDel(this.#handle, port.id) as number;
+      const gone = n.portDel(this.#forwarder.handle, port.id) as number;
       this.refresh();
       if (gone < 0 && gone !== ENOENT) return refused('PORT_REFUSED', gone, `port of ${pair.phy} cannot be removed`);
     }
@@ -210,7 +215,7 @@ export class Devices {
       return { ok: false, code: 'PORT_REFUSED', message: `${link.phy} has no port` };
     }
     if (link.parent === '') await this.#agree(link);
-    const errno = native().portSet(this.#handle, port.id, encodeLink(link, port.type, lookups)) as number;
+    const errno = native().portSet(this.#forwarder.handle, port.id, encodeLink(link, port.type, lookups)) as number;
     this.refresh();
     return errno < 0 ? refused('PORT_REFUSED', errno, `attributes of ${link.phy}`) : { ok: true };
   }

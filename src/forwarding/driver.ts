@@ -93,7 +93,7 @@ export class EmbeddedDataPlane implements DataPlane {
         return;
       }
       this.#forwarder = forwarder;
-      this.#devices = new Devices(forwarder.handle, this.#links);
+      this.#devices = new Devices(forwarder, this.#links);
       this.#readTables();
       forwarder.watch(
         () => this.#drainEvents(),

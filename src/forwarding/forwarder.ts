@@ -40,15 +40,24 @@ const attach = (socket: string): { handle: Handle; errno: number } => {
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 export class Forwarder {
-  readonly handle: bigint;
+  readonly #handle: bigint;
   /** False when this attachment started it. */
   readonly found: boolean;
   #stopWatching: (() => void)[] = [];
   #open = true;
 
   private constructor(handle: bigint, found: boolean) {
-    this.handle = handle;
+    this.#handle = handle;
     this.found = found;
+  }
+
+  /**
+   * The attachment, for one call: not to be kept over an await, since a forwarder may end meanwhile and its memory
+   * is then unmapped. DATAPLANE_DOWN afterwards.
+   */
+  get handle(): bigint {
+    if (this.#open) return this.#handle;
+    throw new LcpError('DATAPLANE_DOWN', { op: 'access', key: 'embedded', message: 'the forwarder has ended' });
   }
 
   /** Attaches as the tables' writer; starts a forwarder when there is none. */
@@ -122,7 +131,7 @@ export class Forwarder {
     if (!this.#open) return;
     this.#open = false;
     this.#unwatch();
-    if (shutdown) native().shutdown(this.handle);
-    native().detach(this.handle);
+    if (shutdown) native().shutdown(this.#handle);
+    native().detach(this.#handle);
   }
 }

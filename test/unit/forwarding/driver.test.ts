@@ -10,7 +10,7 @@ import {
   newRouteBatch,
   ROUTE_WORDS,
 } from '../../../src/lcp/dataplane.ts';
-import type { Pair, Path, Table } from '../../../src/lcp/objects.ts';
+import type { Link, Pair, Path, Table } from '../../../src/lcp/objects.ts';
 import { describeReal, Lab } from './lab.ts';
 
 const MEMORY = 64 << 20;
@@ -142,6 +142,30 @@ describeReal('the embedded driver', () => {
     links.get = (netns, ifindex) => (ifindex === made?.handle ? facts : known(netns, ifindex));
     await dataplane.apply([{ op: 'set', object: pair(), handle: made?.handle ?? 0 }]);
     expect(changes).toHaveLength(1);
+  });
+
+  it('a forwarder that ends while a device is being changed is an answer for that object', async () => {
+    const { dataplane, states } = connect();
+    await until('it is up', () => states.length === 1);
+    const [made] = await dataplane.apply([{ op: 'set', object: pair(), handle: 0 }]);
+    const { pid } = dataplane.info();
+    const known = links.get;
+    const down = { name: 'x', up: false, carrier: false, mtu: 9000, mac: '02:00:00:00:00:78', promisc: false };
+    links.get = (netns, ifindex) => (ifindex === made?.handle ? down : known(netns, ifindex));
+    links.set = async () => {
+      if (states.length > 1) return;
+      process.kill(pid as number, 'SIGKILL');
+      await until('its end is seen', () => states.length > 1);
+    };
+    const { phyIfindex, host, netns } = pair();
+    const attributes = { up: true, mtu: 1500, phyMtu: 1500, mac: '02:00:00:00:00:78', carrier: true, promisc: true };
+    const answers = { forwarding4: true, forwarding6: true, source4: '', source6: '', macs: [], l2: false };
+    const lookups = { lookup4: [], lookup6: [], merged4: false, lookupMpls: [] };
+    const named = { phy: 'wan0', parent: '', phyIfindex, hostIfindex: made?.handle ?? 0, host, netns };
+    const link: Link = { kind: 'link', ...named, ...attributes, ...answers, ...lookups };
+    const [result] = await dataplane.apply([{ op: 'set', object: link, handle: 0 }]);
+    expect(result).toMatchObject({ ok: false, code: 'DATAPLANE_DOWN' });
+    expect(states.slice(0, 2).map((s) => s.slice(0, 4))).toEqual(['up: ', 'down']);
   });
 
   it.each([
