@@ -6,7 +6,14 @@
 
 import { AF_INET } from '../lib/ip.ts';
 import { MAX_ENCAP_LABELS, type RouteMessage } from '../netlink/route.ts';
-import { RTN_BLACKHOLE, RTN_UNICAST, RTPROT_KERNEL, RTPROT_STATIC } from '../netlink/uapi.ts';
+import {
+  RTN_BLACKHOLE,
+  RTN_UNICAST,
+  RTNH_F_DEAD,
+  RTNH_F_LINKDOWN,
+  RTPROT_KERNEL,
+  RTPROT_STATIC,
+} from '../netlink/uapi.ts';
 import { MPLS, type RouteFamily } from './objects.ts';
 import { LOOPBACK_IFINDEX, type OwnGateways } from './owngateways.ts';
 import {
@@ -116,13 +123,22 @@ export class RouteLegs {
 
   /** Whether two sets differ in nothing that a message shows: only in whether gateways are used. */
   lookAlike(a: PathSet, b: PathSet | undefined): boolean {
-    if (a === b) return true;
-    if (!this.#hasOwn || b === undefined || a.words.length !== b.words.length) return false;
+    return a === b || (this.#hasOwn && this.#differsInFlags(a, b, LEG_OWN_GATEWAY));
+  }
+
+  /** Whether two sets differ at most in legs that are dead or without carrier: to IPv4 they are one. */
+  equalButDead(a: PathSet, b: PathSet | undefined): boolean {
+    return a === b || this.#differsInFlags(a, b, RTNH_F_DEAD | RTNH_F_LINKDOWN);
+  }
+
+  /** Whether two sets are the same but for those flags of their legs. */
+  #differsInFlags(a: PathSet, b: PathSet | undefined, flags: number): boolean {
+    if (b === undefined || a.words.length !== b.words.length) return false;
     const end = HEAD_WORDS + a.legs.length * LEG_WORDS;
     return a.words.every((word, i) => {
       const isFlags = i >= HEAD_WORDS && i < end && (i - HEAD_WORDS) % LEG_WORDS === 2;
       const differing = word ^ (b.words[i] as number);
-      return (isFlags ? differing & ~LEG_OWN_GATEWAY : differing) === 0;
+      return (isFlags ? differing & ~flags : differing) === 0;
     });
   }
 

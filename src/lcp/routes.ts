@@ -158,6 +158,7 @@ export class Routes {
       if (fallback === 0 && replace) fallback = e;
     }
     if (exact !== 0) {
+      if (!retold) this.#hold(record, exact, set);
       // a dump shows equal keys in the kernel's order; and IPv4 announces a route that is known only when
       // it had removed it in silence and made it anew, in the place of a new one (or, without
       // NLM_F_CREATE, that hardware has taken it: fib_alias_hw_flags_set)
@@ -167,29 +168,27 @@ export class Routes {
       const moves = anew || (whole && t.seen[exact] !== epoch);
       t.seen[exact] = epoch;
       if (moves && place !== exactBefore) {
-        const held = t.pathset[exact] as number;
+        const now = t.pathset[exact] as number;
         t.unlink(record, exactBefore);
-        t.link(record, place, t.newEntry(m.priority, info, held, epoch));
+        t.link(record, place, t.newEntry(m.priority, info, now, epoch));
         t.markDirty(record);
       } else if (!fromDump && replace && victim !== 0 && m.nhId === 0) {
         // told again after a dump that showed it already: what it replaced has gone. (A route with a
         // nexthop object is told as replaced whenever the object changes: that replaces nothing.)
-        t.markDirty(record);
         this.#unlink(record, victimBefore);
       }
       return;
     }
     t.markDirty(record);
-    this.#sets.retain(set.id);
     if (victim === 0 && !fromDump) victim = fallback;
     if (victim !== 0) {
       if (!fromDump && replace) this.replaced.note(record, this.#devicesOf(victim), performance.now());
-      this.#sets.release(t.pathset[victim] as number);
-      t.pathset[victim] = set.id;
+      this.#hold(record, victim, set);
       t.info[victim] = info;
       t.seen[victim] = epoch;
       return;
     }
+    this.#sets.retain(set.id);
     const behind = fromDump || this.family === 6 || (nlFlags & NLM_F_APPEND) !== 0;
     const at = whole ? shown : behind ? last : 0;
     t.link(record, at !== 0 ? at : before, t.newEntry(m.priority, info, set.id, epoch));
@@ -198,8 +197,18 @@ export class Routes {
 
   /** Whether a message with these legs is about entry e; retold: as it is, not as one that is made now. */
   #shows(e: number, set: PathSet, retold: boolean): boolean {
-    const held = this.prefixes.pathset[e] as number;
-    return held === set.id || (retold && this.legs.lookAlike(set, this.#sets.get(held)));
+    const held = this.#sets.get(this.prefixes.pathset[e] as number);
+    if (retold) return this.legs.lookAlike(set, held);
+    return held === set || (this.family === 4 && this.legs.equalButDead(set, held));
+  }
+
+  #hold(record: number, entry: number, set: PathSet): void {
+    const t = this.prefixes;
+    if (t.pathset[entry] === set.id) return;
+    this.#sets.retain(set.id);
+    this.#sets.release(t.pathset[entry] as number);
+    t.pathset[entry] = set.id;
+    t.markDirty(record);
   }
 
   /** Whether entry e differs from the message at most in flags: a leg died or came back without a word. */
@@ -267,13 +276,12 @@ export class Routes {
     }
     const at = exactBefore >= 0 ? exactBefore : similarBefore;
     if (at < 0) return;
-    t.markDirty(record);
     const entry = (at === 0 ? t.head[record] : t.next[at]) as number;
     const isTold = (leg: Leg): boolean => {
       for (let i = 0; i < m.legs; i++) if (this.legs.isLeg(leg, m, i)) return true;
       return false;
     };
-    if (exactBefore < 0 && this.family === 6 && this.#subtract(entry, isTold)) t.seen[entry] = epoch;
+    if (exactBefore < 0 && this.family === 6 && this.#subtract(record, entry, isTold)) t.seen[entry] = epoch;
     else this.#unlink(record, at);
     for (const ifindex of this.replaced.take(record)) this.onDoubt(ifindex);
     this.#changed(record);
@@ -291,14 +299,12 @@ export class Routes {
   }
 
   /** Takes legs out of a multipath route; false when none would be left. */
-  #subtract(entry: number, goes: (leg: Leg) => boolean): boolean {
+  #subtract(record: number, entry: number, goes: (leg: Leg) => boolean): boolean {
     const t = this.prefixes;
     const set = this.#sets.get(t.pathset[entry] as number);
     const rest = set === undefined ? undefined : this.legs.without(set, goes);
-    if (set === undefined || rest === undefined) return false;
-    this.#sets.retain(rest.id);
-    this.#sets.release(set.id);
-    t.pathset[entry] = rest.id;
+    if (rest === undefined) return false;
+    this.#hold(record, entry, rest);
     return true;
   }
 
@@ -306,6 +312,7 @@ export class Routes {
     const t = this.prefixes;
     const entry = (previous === 0 ? t.head[record] : t.next[previous]) as number;
     this.#sets.release(t.pathset[entry] as number);
+    t.markDirty(record);
     const info = t.info[entry] as number;
     t.unlink(record, previous);
     this.#count(t.table[record] as number, -1, info);
@@ -332,7 +339,6 @@ export class Routes {
         const next = t.next[e] as number;
         if (gone(e, record)) {
           this.#unlink(record, previous);
-          t.markDirty(record);
           this.#changed(record);
           removed++;
         } else {
@@ -370,8 +376,7 @@ export class Routes {
       if (table !== undefined && t.table[record] !== table) return false;
       if (oif === undefined) return true;
       if (!this.#isOver(entry, oif)) return false;
-      if (this.family !== 6 || !this.#subtract(entry, (leg) => leg.ifindex === oif)) return true;
-      t.markDirty(record);
+      if (this.family !== 6 || !this.#subtract(record, entry, (leg) => leg.ifindex === oif)) return true;
       for (const ifindex of this.#devicesOf(entry)) this.onDoubt(ifindex);
       this.#changed(record);
       return false;

@@ -9,6 +9,7 @@ import type { Lab } from '../lab.ts';
 import { allNexthops } from './churnlinks.ts';
 import type { Pool } from './churnpool.ts';
 import { addVeth, ip } from './netns.ts';
+import { waitFor } from './process.ts';
 import { play } from './script.ts';
 
 export interface Site {
@@ -75,8 +76,14 @@ export const disturbances: Readonly<Record<string, { readonly weight: number; re
       const [before, after] = halves(lines);
       await play(ns(lab), before);
       const { pid } = (await lab.lcpd.status()).dataplane;
-      if (pid !== undefined) process.kill(pid, 'SIGKILL');
+      if (pid === undefined) throw new Error('lcpd does not say which process its forwarder is');
+      process.kill(pid, 'SIGKILL');
       await play(ns(lab), after);
+      // its memory is taken apart before its sockets are closed: until then nobody can know
+      await waitFor(
+        'another forwarder',
+        async () => ![pid, undefined].includes((await lab.lcpd.status()).dataplane.pid),
+      );
     },
   },
   overrun: {

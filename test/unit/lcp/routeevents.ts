@@ -1,6 +1,6 @@
 // RouteEvents: rtnetlink notices and dumps of one prefix, played on Routes, and what is left of them in text.
 //
-// Invariants: an entry is shown as "metric:legs", best first; a leg as "gateway%ifindex labels".
+// Invariants: an entry is shown as "metric:legs", best first; a leg as "gateway%ifindex labels dead".
 
 import { expect } from 'vitest';
 import { PathSets } from '../../../src/lcp/pathsets.ts';
@@ -56,7 +56,8 @@ export const shown = (routes: Routes, sets: PathSets, dst: string, table: number
     const legs = (p?.legs ?? []).map(
       (l) =>
         `${l.gatewayFamily === 0 ? '' : formatWords(l.gatewayFamily, ...l.gateway)}%${l.ifindex}` +
-        `${l.labels === undefined ? '' : ` ${l.labels.join('/')}`}`,
+        `${l.labels === undefined ? '' : ` ${l.labels.join('/')}`}` +
+        `${(l.flags & k.RTNH_F_DEAD) === 0 ? '' : ' dead'}`,
     );
     const type = routeTypeOf(t.info[e] as number);
     const what = type !== k.RTN_UNICAST ? `type${type}` : p?.nhId ? `nh${p.nhId}` : legs.join('+');

@@ -23,6 +23,15 @@ const TABLE4: readonly (readonly [string, readonly Event[], readonly string[]])[
     ],
     [`0:${B}%1`, `0:${A}%1`],
   ],
+  [
+    'made anew over a leg that is dead now: it is the same route, and there is one',
+    [
+      ['new', v4(A)],
+      ['new', v4(B), CREATE | APPEND],
+      ['new', { dst: D4, legs: [{ oif: 1, gateway: A, flags: k.RTNH_F_DEAD | k.RTNH_F_LINKDOWN }] }, CREATE | APPEND],
+    ],
+    [`0:${B}%1`, `0:${A}%1 dead`],
+  ],
   ...[k.RTM_F_OFFLOAD, k.RTM_F_TRAP, 0x2000_0000].map(
     (flags) =>
       [
@@ -247,7 +256,7 @@ const TABLE4: readonly (readonly [string, readonly Event[], readonly string[]])[
       ['dump', { dst: D4, legs: [{ oif: 2, gateway: B, flags: k.RTNH_F_DEAD }] }],
       ['sweep', { oif: 2 }],
     ],
-    [`0:${A}%1`, `0:${B}%2`],
+    [`0:${A}%1`, `0:${B}%2 dead`],
   ],
   [
     'a dump of one device does not put its routes first',
