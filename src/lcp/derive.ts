@@ -140,7 +140,7 @@ export const derivePathSet = (ns: Namespace, pairs: Pairs, p: PathSet): { target
   const legs = legsOf(ns, p);
   if (legs === 'blackhole') return { target: SPECIAL.blackhole, paths: [] };
   const live = legs.filter((leg) => usable(ns, leg, p));
-  if (live.length === 0) return { target: SPECIAL.none, paths: [] };
+  if (live.length === 0) return { target: ns.cleared.outlive(p) ? SPECIAL.blackhole : SPECIAL.none, paths: [] };
   const paths = live.map((leg) => pathOf(ns, pairs, leg, p.family));
   if (paths.every(isKernels)) return { target: UNPAIRED[pairs.unpairedRoutes], paths: [] };
   // only the kernel can use the other legs; who does not want it to gets the rest alone

@@ -26,6 +26,7 @@ import { decodeNexthop } from '../netlink/nexthop.ts';
 import { decodeRoute, RouteMessage } from '../netlink/route.ts';
 import { decodeRule } from '../netlink/rule.ts';
 import * as k from '../netlink/uapi.ts';
+import { Cleared } from './cleared.ts';
 import { Doubts, type DumpKind, type DumpScope } from './doubts.ts';
 import { Mroutes } from './mroutes.ts';
 import { Nexthops } from './nexthops.ts';
@@ -71,6 +72,7 @@ export class Namespace {
   readonly dirtyNeighbours = new Set<string>();
   readonly dirtyPathsets = new Set<PathSet>();
   readonly doubts = new Doubts();
+  readonly cleared = new Cleared(this.links, this.pathsets, this.dirtyPathsets);
   readonly nexthops = new Nexthops(this.pathsets, this.routes, this.dirtyPathsets, this.doubts);
   /** Called after every batch that changed something. */
   onChange: () => void = () => undefined;
@@ -123,6 +125,7 @@ export class Namespace {
       case 'route':
         for (const af of family === k.AF_UNSPEC ? [AF_INET, AF_INET6, k.AF_MPLS] : [family]) {
           this.#routesOf(af)?.sweep(scope, epoch, this.state === 'in-sync');
+          if (af === AF_INET6 && scope.table === undefined) this.cleared.read(oif);
         }
         break;
       case 'rule':
@@ -137,10 +140,8 @@ export class Namespace {
     this.onChange();
   }
 
-  /** Routes of an address family; undefined for those that are not mirrored. */
-  #routesOf(af: number): Routes | undefined {
-    return this.routes[[AF_INET, AF_INET6, k.AF_MPLS].indexOf(af)];
-  }
+  /** Of an address family; undefined for those that are not mirrored. */
+  #routesOf = (af: number): Routes | undefined => this.routes[[AF_INET, AF_INET6, k.AF_MPLS].indexOf(af)];
   routesOf(family: RouteFamily): Routes {
     return family === 4 ? this.routes4 : family === 6 ? this.routes6 : this.routesMpls;
   }
@@ -261,12 +262,8 @@ export class Namespace {
     for (const p of this.pathsets.all()) if (p.legs.length > 0) this.dirtyPathsets.add(p);
   }
 
-  #see(kind: DumpKind, key: string): void {
-    this.#seen.set(`${kind} ${key}`, this.#epoch);
-  }
-  #unsee(kind: DumpKind, key: string): void {
-    this.#seen.delete(`${kind} ${key}`);
-  }
+  #see = (kind: DumpKind, key: string): unknown => this.#seen.set(`${kind} ${key}`, this.#epoch);
+  #unsee = (kind: DumpKind, key: string): unknown => this.#seen.delete(`${kind} ${key}`);
 
   /** Routes over a device may have gone, come or died: nobody tells. */
   #doubtRoutes(ifindex: number): void {
@@ -298,11 +295,13 @@ export class Namespace {
     if (!isUp || (link.flags & (k.IFF_RUNNING | k.IFF_LOWER_UP)) === 0) this.nexthops.flush(link.ifindex);
     if (wasUp === isUp && hadCarrier === hasCarrier && before?.master === link.master && before !== undefined) return;
     this.reviewDevice(link.ifindex);
+    this.cleared.forget(link.ifindex);
     if (before === undefined) return;
     if (before.master !== link.master) this.#doubtRoutes(link.ifindex);
     if (wasUp && !isUp) {
       // fib6_ifdown: told later or, with net.ipv6.route.skip_notify_on_dev_down, never; made anew they come last
-      this.routes6.removeOver(link.ifindex, (i) => ((this.links.get(i)?.flags ?? 0) & k.IFF_UP) === 0);
+      const isDown = (i: number): boolean => ((this.links.get(i)?.flags ?? 0) & k.IFF_UP) === 0;
+      this.routes6.removeOver(link.ifindex, isDown, true);
       this.doubts.add('address', AF_INET6, link.ifindex); // those that are kept become tentative
     }
     if (wasUp !== isUp) this.#doubtRoutes(link.ifindex);
@@ -314,6 +313,7 @@ export class Namespace {
     if (!this.links.delete(ifindex)) return;
     this.#unsee('link', String(ifindex));
     this.settings.delete(ifindex);
+    this.cleared.forget(ifindex);
     this.dirtyLinks.add(ifindex);
     for (const a of [...this.addresses.values()]) if (a.ifindex === ifindex) this.#removeAddress(a);
     for (const n of [...this.neighbours.values()]) if (n.ifindex === ifindex) this.#removeNeighbour(n);

@@ -53,8 +53,7 @@ export class Routes {
   readonly replaced = new Replaced();
   /** Routes over a device must be read again, 0: all of them. */
   onDoubt: (ifindex: number) => void = () => undefined;
-  /** Entries with a tos, which are never the answer for a packet without. */
-  tosEntries = 0;
+  tosEntries = 0; // never the answer for a packet without
 
   constructor(family: RouteFamily, sets: PathSets, own?: OwnGateways) {
     this.family = family;
@@ -326,10 +325,7 @@ export class Routes {
     if (n === 0 || (n === 1 && by === 1)) this.dirtyTables.add(table);
   }
 
-  /**
-   * Removes every entry for which `gone` says so; returns how many. Used by sweeps and where the
-   * kernel is known to remove without a notice.
-   */
+  /** Removes every entry for which `gone` says so, by sweeps and where the kernel tells nobody; returns how many. */
   removeIf(gone: (entry: number, record: number) => boolean): number {
     const t = this.prefixes;
     let removed = 0;
@@ -350,14 +346,17 @@ export class Routes {
     return removed;
   }
 
-  /** Removes entries with legs over a device when all their devices are gone: those of which isGone says so. */
-  removeOver(ifindex: number, isGone: (ifindex: number) => boolean): void {
+  /** Removes entries with legs over a device when isGone says so of all their devices. told: the kernel tells, too. */
+  removeOver(ifindex: number, isGone: (ifindex: number) => boolean, told = false): void {
     const dead = new Set<number>();
     for (const p of this.#sets.usingIfindex(ifindex)) {
       // not by RTNH_F_DEAD: it is also shown for legs without carrier that are only ignored
       if (p.nhId === 0 && p.family === this.family && p.legs.every((l) => isGone(l.ifindex))) dead.add(p.id);
     }
-    if (dead.size > 0) this.removeIf((e) => dead.has(this.prefixes.pathset[e] as number));
+    if (dead.size === 0) return;
+    // what a dump may hide the kernel may have passed over as well (cleared.ts): told to be gone, or not gone
+    const stays = (e: number, record: number): boolean => told && this.hidden.isHidden(e, record);
+    this.removeIf((e, r) => dead.has(this.prefixes.pathset[e] as number) && !stays(e, r));
   }
 
   /**

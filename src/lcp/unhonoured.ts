@@ -63,6 +63,25 @@ const equalDefaults = (ns: Namespace): UnhonouredRow[] => {
   return rows;
 };
 
+/**
+ * IPv6 routes to one prefix with one metric, one with several gateways and one without: which comes first follows from
+ * when each leg was added, which the kernel shows to nobody, and the one without may be in no dump (see hidden.ts).
+ */
+const mixedMetrics = (ns: Namespace, room: number): UnhonouredRow[] => {
+  const { prefixes: t, hidden } = ns.routes6;
+  const rows: UnhonouredRow[] = [];
+  const reason = 'which of them the kernel takes follows from when their legs were added, which it does not tell';
+  t.forEach((record) => {
+    for (let e = t.head[record] as number; t.next[e] !== 0 && rows.length < room; e = t.next[e] as number) {
+      if (!hidden.isHidden(e, record) && !hidden.isHidden(t.next[e] as number, record)) continue;
+      const key = `${prefixText(t, record)} table ${t.table[record]} metric ${t.priority[e]}, with gateways and without`;
+      rows.push({ kind: 'route6', key, reason, differs: true });
+      return;
+    }
+  });
+  return rows;
+};
+
 /** Everything of that sort in a namespace. */
 export const unhonouredRows = (ns: Namespace, unpaired: UnpairedRoutes = 'punt'): UnhonouredRow[] => {
   const rows: UnhonouredRow[] = [];
@@ -88,7 +107,7 @@ export const unhonouredRows = (ns: Namespace, unpaired: UnpairedRoutes = 'punt')
       }
     });
   }
-  rows.push(...equalDefaults(ns));
+  rows.push(...equalDefaults(ns), ...mixedMetrics(ns, MOST_ROWS - rows.length));
   for (const p of ns.pathsets.all()) {
     if (p.refs === 0 || rows.length >= MOST_ROWS) continue;
     const legs = legsOf(ns, p);

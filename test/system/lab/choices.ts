@@ -32,7 +32,10 @@ const refusals: Readonly<Record<string, string>> = {
   'Permission denied': 'prohibit',
 };
 
-/** Asks for all addresses in one process; refusals come on standard error with the number of their line. */
+/**
+ * Asks for all addresses in one process; refusals come on standard error with the number of their line. A packet that
+ * the kernel sends to a device that is down is lost: that is a blackhole, whatever it is called.
+ */
 export async function kernelChoices(ns: string, addresses: readonly string[]): Promise<Map<string, Choice>> {
   const input = `${addresses.map((address) => `route get ${address}`).join('\n')}\n`;
   const done = await tryRun(['ip', '-n', ns, '-json', '-force', '-batch', '-'], { input });
@@ -44,8 +47,17 @@ export async function kernelChoices(ns: string, addresses: readonly string[]): P
     if (address === undefined || type === undefined) throw new Error(`ip route get: ${match[0]}`);
     choices.set(address, { type });
   }
+  const down = new Set<string | undefined>(
+    (await ipJson<{ ifname: string; flags: string[] }>(ns, 'link', 'show'))
+      .filter(({ flags }) => !flags.includes('UP'))
+      .map(({ ifname }) => ifname),
+  );
   for (const line of done.stdout.split('\n').filter((text) => text.startsWith('['))) {
     for (const route of JSON.parse(line) as KernelRoute[]) {
+      if ((route.type ?? 'unicast') === 'unicast' && down.has(route.dev)) {
+        choices.set(route.dst, { type: 'blackhole' });
+        continue;
+      }
       const via = route.gateway ?? route.via?.host;
       choices.set(route.dst, {
         type: route.type ?? 'unicast',

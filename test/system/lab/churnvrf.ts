@@ -4,7 +4,9 @@
  * Invariants: a packet of no interface is asked for, so no rule looks at `iif lo` or at a destination, and those that
  * look at what the data plane cannot see never match such a packet. Rules lead to one table more than VRFs need.
  */
+
 import type { Operation, Pool } from './churnpool.ts';
+import { bareMetric } from './churnroutes.ts';
 import { ruleTable, vmPool } from './vmpool.ts';
 
 const onOff = (p: Pool): string => (p.random.chance(25) ? 'down' : 'up');
@@ -58,7 +60,8 @@ export const vrfOperations: Readonly<Record<string, Operation>> = {
       const p = vmPool(pool);
       const six = p.six();
       const port = p.port();
-      const to = p.random.chance(50) ? `dev ${p.dev(port)}` : `via ${p.gateway(six, port)} dev ${p.dev(port)}`;
+      const bare = p.random.chance(50);
+      const to = bare ? `dev ${p.dev(port)}${bareMetric(p, six)}` : `via ${p.gateway(six, port)} dev ${p.dev(port)}`;
       return `route replace ${p.prefix(six)} ${to} table ${p.vrf().table}`;
     },
   },
@@ -68,9 +71,11 @@ export const vrfOperations: Readonly<Record<string, Operation>> = {
     needs: 'vrf',
     lines: (pool) => {
       const p = vmPool(pool);
-      const prefix = p.prefix(p.six());
+      const six = p.six();
+      const prefix = p.prefix(six);
       const table = p.random.chance(60) ? ` table ${p.vrf().table}` : '';
-      return `route ${p.random.pick(['add', 'replace', 'del'])} ${prefix} dev ${p.vrf().name}${table}`;
+      const verb = p.random.pick(['add', 'replace', 'del']);
+      return `route ${verb} ${prefix} dev ${p.vrf().name}${bareMetric(p, six)}${table}`;
     },
   },
 };

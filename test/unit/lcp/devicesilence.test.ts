@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { Namespace } from '../../../src/lcp/namespace.ts';
+import type { PathSet } from '../../../src/lcp/pathsets.ts';
 import { routeTypeOf } from '../../../src/lcp/prefixtable.ts';
 import { AF_INET, AF_INET6 } from '../../../src/lib/ip.ts';
 import * as k from '../../../src/netlink/uapi.ts';
@@ -33,6 +34,39 @@ describe('a device that goes down', () => {
     expect(entries(), 'what has another leg stays, IPv4 is asked for').toEqual([1, 1]);
     told(ns, link(3, 0));
     expect(entries()).toEqual([0, 1]);
+  });
+
+  it('leaves what may lie between the legs of an IPv6 multipath route until that is told to be gone', () => {
+    const ns = told(
+      new Namespace('cp'),
+      link(2),
+      link(3),
+      bytes.newRoute({ dst: 'fd01::/16', legs: [2, 3].map((oif) => ({ oif, gateway: 'fe80::1' })) }),
+      bytes.newRoute({ dst: 'fd01::/16', legs: [{ oif: 2 }] }),
+      bytes.newRoute({ dst: 'fd02::/16', legs: [{ oif: 2 }] }),
+    );
+    const attached = () => [...ns.pathsets.all()].find((p) => p.legs.length === 1 && p.refs > 0);
+    const outlives = () => attached() !== undefined && ns.cleared.outlive(attached() as PathSet);
+    const read = () => {
+      const scope = { family: AF_INET6, oif: 2 };
+      const flags = k.RTNH_F_DEAD | k.RTNH_F_LINKDOWN;
+      const legs = [2, 3].map((oif) => ({ oif, gateway: 'fe80::1', flags: oif === 2 ? flags : 0 }));
+      ns.dumpBegin('route', scope);
+      ns.apply(bytes.batchFrom([bytes.newRoute({ dst: 'fd01::/16', legs }, 0)], true));
+      ns.dumpEnd('route', true, scope);
+    };
+    ns.state = 'in-sync';
+    told(ns, link(2, 0));
+    expect([ns.routes6.prefixes.entryCount, outlives()], 'it may be about to go').toEqual([2, false]);
+    ns.dirtyPathsets.clear();
+    read();
+    expect([ns.routes6.prefixes.entryCount, outlives()], 'it is there, over a device that is down').toEqual([2, true]);
+    expect([...ns.dirtyPathsets], 'which is another answer').toContain(attached());
+    told(ns, link(2));
+    expect(outlives()).toBe(false);
+    told(ns, link(2, 0), bytes.delRoute({ dst: 'fd01::/16', legs: [{ oif: 2 }] }));
+    read();
+    expect(attached()).toBeUndefined();
   });
 
   it('has its neighbours derived again, whether their end is told or not', () => {

@@ -64,6 +64,23 @@ describe('rows', () => {
       ['route4: 10.1.0.0/16 tos 0x10 table 254: the data plane does not look at tos'],
     ],
     [
+      'IPv6 routes of one metric with several gateways and with none, not those of other metrics',
+      [
+        ...[1, 2].map((metric) =>
+          bytes.newRoute({
+            dst: 'fd01::/16',
+            priority: metric,
+            legs: ['fd00::2', 'fd00::3'].map((gateway) => ({ oif: 2, gateway })),
+          }),
+        ),
+        ...[2, 3].map((metric) => bytes.newRoute({ dst: 'fd01::/16', priority: metric, legs: [{ oif: 2 }] })),
+      ],
+      [
+        'route6: fd01::/16 table 254 metric 2, with gateways and without: ' +
+          'which of them the kernel takes follows from when their legs were added, which it does not tell',
+      ],
+    ],
+    [
       'equal default routes, if they have gateways',
       [
         ...[GW, '10.0.0.3', '10.0.0.4'].map((gateway, i) =>
