@@ -64,7 +64,6 @@ export class Namespace {
   identity = '';
   /** Whether it has been read completely once, or found absent: deletes may be believed. */
   known = false;
-
   /** False: neighbours are learned by other means than this mirror. */
   followsNeighbours = true;
 
@@ -186,6 +185,7 @@ export class Namespace {
           if (routes === undefined) return this.#applyMroute(batch, offset, m.family, type === k.RTM_NEWROUTE);
           if (type === k.RTM_NEWROUTE) routes.add(m, flags, fromDump, this.#epoch, this.#dumpOif);
           else routes.remove(m, this.#epoch);
+          if (m.nhId !== 0 && type === k.RTM_NEWROUTE && !fromDump) this.nexthops.named(m.nhId, m.family);
           return true;
         }
         case k.RTM_NEWNEIGH:

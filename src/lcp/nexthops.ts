@@ -3,8 +3,11 @@
 // A change of an object changes every route that names it, with or without a notice about the routes, so
 // the path sets that name it are derived again. Deletion takes the routes; a group loses the member.
 // Objects over a device that is down, without carrier or gone are flushed in silence (nexthop_flush_dev),
-// blackholes excepted; that is modelled at once and read again a moment later.
+// blackholes excepted; that is modelled at once and read again a moment later. Notices that waited for a dump may be
+// older than what it showed: where they name what is not there, or the dump moved an object to another device, a flush
+// between the two may have been missed, and what it would have taken along is read again.
 
+import { AF_INET, AF_INET6 } from '../lib/ip.ts';
 import type { Nexthop } from '../netlink/nexthop.ts';
 import { AF_UNSPEC } from '../netlink/uapi.ts';
 import type { Doubts } from './doubts.ts';
@@ -45,7 +48,18 @@ export class Nexthops {
     const isKnown = fromDump && known?.oif === n.oif && known?.gateway === n.gateway;
     if (!isKnown && ownGateway) this.#ownGateway.add(n.id);
     else if (!isKnown) this.#ownGateway.delete(n.id);
+    if (!fromDump && n.group?.some(({ id }) => !this.#byId.has(id))) this.#doubts.add('nexthop', AF_UNSPEC);
+    if (fromDump && known !== undefined && known.oif !== n.oif) this.#doubtRoutes(AF_INET, AF_INET6);
     this.set(n, epoch);
+  }
+
+  /** A route was told that uses an object. */
+  named(id: number, family: number): void {
+    if (!this.#byId.has(id)) this.#doubtRoutes(family);
+  }
+
+  #doubtRoutes(...families: number[]): void {
+    for (const family of families) this.#doubts.add('route', family);
   }
 
   set(n: Nexthop, epoch: number): void {

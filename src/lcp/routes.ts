@@ -49,7 +49,6 @@ export class Routes {
   readonly ignored = { cloned: 0, type: 0 };
   /** Routes for packets from a prefix only, which no data plane here can have. */
   readonly sources = new SourceRoutes();
-  /** What notices overwrote that a dump may have been ahead of. */
   readonly replaced = new Replaced();
   /** Routes over a device must be read again, 0: all of them. */
   onDoubt: (ifindex: number) => void = () => undefined;
@@ -182,6 +181,8 @@ export class Routes {
     if (victim === 0 && !fromDump) victim = fallback;
     if (victim !== 0) {
       if (!fromDump && replace) this.replaced.note(record, this.#devicesOf(victim), performance.now());
+      // the first here may have gone in silence already: then the kernel has replaced another one
+      if (this.family === 4 && !fromDump && (victimBefore !== before || last !== victim)) this.onDoubt(0);
       this.#hold(record, victim, set);
       t.info[victim] = info;
       t.seen[victim] = epoch;

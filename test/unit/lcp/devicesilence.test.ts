@@ -128,3 +128,45 @@ it.each([
   const { prefixes } = told(new Namespace('cp'), route).routes4;
   expect(routeTypeOf(prefixes.info[1] as number)).toBe(type);
 });
+
+describe('notices older than a dump that came between', () => {
+  const cp = () => {
+    const ns = told(new Namespace('cp'), link(2), link(3), nexthop(1, 2));
+    doubted(ns);
+    return ns;
+  };
+  it('a route by an object that is not there: all routes of its family are read again', () => {
+    expect(doubted(told(cp(), bytes.newRoute({ dst: '10.1.0.0/16', nhId: 1, legs: [{ oif: 2 }] })))).toEqual([]);
+    const late = bytes.newRoute({ dst: '10.1.0.0/16', nhId: 7, legs: [{ oif: 2 }] });
+    expect(doubted(told(cp(), late))).toEqual(['route 2 *']);
+  });
+
+  it('a group with a member that is not there: objects are read again', () => {
+    const group = (...ids: number[]) =>
+      bytes.newNexthop({ id: 9, family: AF_INET, group: ids.map((id) => ({ id, weight: 1 })) });
+    expect(doubted(told(cp(), group(1)))).toEqual([]);
+    expect(doubted(told(cp(), group(1, 7)))).toEqual(['nexthop 0 *']);
+  });
+
+  it('an object that a dump moved to another device: it may have gone and come, its routes not', () => {
+    const read = (oif: number) => {
+      const ns = cp();
+      ns.dumpBegin('nexthop', { family: 0 });
+      ns.apply(bytes.batchFrom([nexthop(1, oif)], true));
+      ns.dumpEnd('nexthop', true, { family: 0 });
+      return doubted(ns);
+    };
+    expect(read(2)).toEqual([]);
+    expect(read(3)).toEqual(['route 10 *', 'route 2 *']);
+    expect(doubted(told(cp(), nexthop(1, 3))), 'told, it is a replacement').toEqual([]);
+  });
+
+  it('an IPv4 replacement among equal routes: which of them it met is read again', () => {
+    const route = (oif: number, flags: number, dst = '10.1.0.0/16') =>
+      bytes.newRoute({ dst, legs: [{ oif, gateway: '10.0.0.2' }] }, flags);
+    const one = told(cp(), route(2, k.NLM_F_CREATE));
+    expect(doubted(told(one, route(3, k.NLM_F_REPLACE)))).toEqual([]);
+    const two = told(cp(), route(2, k.NLM_F_CREATE), route(3, k.NLM_F_CREATE | k.NLM_F_APPEND));
+    expect(doubted(told(two, route(4, k.NLM_F_REPLACE)))).toEqual(['route 2 *']);
+  });
+});
