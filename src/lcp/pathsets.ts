@@ -1,8 +1,8 @@
 // Path sets as the kernel states them, interned: one namespace's routes share some thousand of them.
 //
 // Identity is what the kernel's fib_info compares: nexthop object id, or the legs (device, gateway and
-// whether it is used, weight, on-link and dead flags, labels), the preferred source, and the routes' family and whether they
-// are withdrawn with their carrier, because what a leg without carrier is worth depends on them. `refs`
+// whether it is used, weight, on-link and dead flags, labels), the preferred source, the metrics (mtu, advmss, …), and
+// the routes' family and whether they are withdrawn with their carrier, because what a leg without carrier is worth depends on them. `refs`
 // counts kernel entries; a set without any is free to go once no route in the data plane uses its handle.
 // What a set resolves to (usable legs over pairs) is derived in derive.ts and changes without the set.
 
@@ -12,8 +12,8 @@ import type { RouteFamily } from './objects.ts';
 export const LEG_OWN_GATEWAY = 0x80;
 /** RTNH_F_DEAD, RTNH_F_ONLINK and ours: the leg flags that tell one path set from another. */
 const IDENTITY_FLAGS = 1 | 4 | LEG_OWN_GATEWAY;
-/** Words before the legs: nexthop object, preferred source, family and NEEDS_CARRIER, number of legs. */
-export const HEAD_WORDS = 4;
+/** Words before the legs: nexthop object, preferred source, family and NEEDS_CARRIER, number of legs, metrics. */
+export const HEAD_WORDS = 5;
 /** In the family's word: the routes are withdrawn when their device loses its carrier. */
 const NEEDS_CARRIER = 0x100;
 /** Words of one leg in the packed form: ifindex, weight, flags | family << 8 | encap << 16, 4 of gateway. */
@@ -51,6 +51,8 @@ export class PathSet {
   readonly family: RouteFamily;
   /** Its routes go when their device has no carrier, whatever the kernel's settings. */
   readonly needsCarrier: boolean;
+  /** RTA_METRICS as one number, 0 for none. */
+  readonly metrics: number;
   readonly words: Uint32Array;
   readonly hash: number;
   /** Kernel entries that use it. */
@@ -68,6 +70,7 @@ export class PathSet {
     this.prefsrc = words[1] as number;
     this.family = ((words[2] as number) & 0xff) as RouteFamily;
     this.needsCarrier = ((words[2] as number) & NEEDS_CARRIER) !== 0;
+    this.metrics = words[4] as number;
     this.legs = legsOf(words);
     this.words = words;
     this.hash = hash;
@@ -81,10 +84,11 @@ export class PathSetKey {
   legCount = 0;
   readonly #labels: number[] = [];
 
-  begin(nhId: number, prefsrc: number, family: RouteFamily, needsCarrier = false): void {
+  begin(nhId: number, prefsrc: number, family: RouteFamily, needsCarrier = false, metrics = 0): void {
     this.words[0] = nhId;
     this.words[1] = prefsrc;
     this.words[2] = family | (needsCarrier ? NEEDS_CARRIER : 0);
+    this.words[4] = metrics;
     this.length = HEAD_WORDS;
     this.legCount = 0;
     this.#labels.length = 0;

@@ -68,7 +68,10 @@ export class RouteLegs {
   intern(m: RouteMessage): PathSet {
     const key = this.#key;
     const family = this.#family;
-    key.begin(m.nhId, family === 4 && m.hasPrefsrc ? m.p0 : 0, family, this.#needsCarrier(m.protocol));
+    const prefsrc = family === 4 && m.hasPrefsrc ? m.p0 : 0;
+    // each leg of an IPv6 multipath route has metrics of its own, and a message shows those of one
+    const metrics = family === 6 && m.nhId === 0 && m.legs > 0 && m.legGatewayFamily[0] !== 0 ? 0 : m.metrics;
+    key.begin(m.nhId, prefsrc, family, this.#needsCarrier(m.protocol), metrics);
     if (m.nhId !== 0) return this.#sets.intern(key);
     if (family !== 6 || m.legs < 2) for (let i = 0; i < m.legs; i++) this.#addLeg(m, i);
     else for (const i of this.#order(m)) this.#addLeg(m, i);
@@ -169,7 +172,7 @@ export class RouteLegs {
   without(set: PathSet, goes: (leg: Leg) => boolean): PathSet | undefined {
     if (set.nhId !== 0) return undefined;
     const key = this.#key;
-    key.begin(0, set.prefsrc, set.family, set.needsCarrier);
+    key.begin(0, set.prefsrc, set.family, set.needsCarrier, set.metrics);
     set.legs.forEach((leg, index) => {
       if (goes(leg)) return;
       const w = set.words.subarray(HEAD_WORDS + index * LEG_WORDS);

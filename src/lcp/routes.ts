@@ -121,6 +121,7 @@ export class Routes {
     const info = this.#info(m);
     const replace = (nlFlags & NLM_F_REPLACE) !== 0 || this.family === MPLS;
     const whole = fromDump && oif === undefined;
+    const behind = this.family === 6 || (nlFlags & NLM_F_APPEND) !== 0;
     const retold = fromDump || (nlFlags & (NLM_F_CREATE | NLM_F_REPLACE)) === 0;
     // find the span of equal keys and, in it, this route or the one whose place it takes
     let before = 0; // last entry in front of the span
@@ -157,12 +158,12 @@ export class Routes {
     }
     if (exact !== 0) {
       if (!retold) this.#hold(record, exact, set);
-      // a dump shows equal keys in the kernel's order; and IPv4 announces a route that is known only when
-      // it had removed it in silence and made it anew, in the place of a new one (or, without
-      // NLM_F_CREATE, that hardware has taken it: fib_alias_hw_flags_set)
-      const anew = this.family === 4 && !fromDump && !replace && (nlFlags & NLM_F_CREATE) !== 0;
+      // a dump shows equal keys in the kernel's order; and a route that is known is announced only when the kernel
+      // had removed it in silence and made it anew, in the place of a new one (or, without NLM_F_CREATE, that
+      // hardware has taken it: fib_alias_hw_flags_set; or, in IPv6, that it has got or lost a leg)
+      const anew = !retold && !replace && (this.family === 4 || !this.hidden.isMultipathAble(exact));
       const end = last === exact ? exactBefore : last;
-      const place = whole ? shown || before : anew && (nlFlags & NLM_F_APPEND) !== 0 ? end : before;
+      const place = whole ? shown || before : anew && behind ? end : before;
       const moves = anew || (whole && t.seen[exact] !== epoch);
       t.seen[exact] = epoch;
       if (moves && place !== exactBefore) {
@@ -189,8 +190,7 @@ export class Routes {
       return;
     }
     this.#sets.retain(set.id);
-    const behind = fromDump || this.family === 6 || (nlFlags & NLM_F_APPEND) !== 0;
-    const at = whole ? shown : behind ? last : 0;
+    const at = whole ? shown : fromDump || behind ? last : 0;
     t.link(record, at !== 0 ? at : before, t.newEntry(m.priority, info, set.id, epoch));
     this.#count(this.#table(m), 1, info);
   }

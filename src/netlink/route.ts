@@ -60,6 +60,8 @@ export class RouteMessage {
   nhId = 0;
   /** RTAX_MTU, 0 when absent. */
   mtu = 0;
+  /** RTA_METRICS as one number, 0 for none: routes that differ in them only are two. */
+  metrics = 0;
   /** Kernel ticks (100 a second) until the route expires, 0 when it does not. */
   expires = 0;
   /** LWTUNNEL_ENCAP_* of the plain route, 0 when none. */
@@ -108,6 +110,7 @@ function clear(m: RouteMessage): void {
   m.hasPrefsrc = false;
   m.nhId = 0;
   m.mtu = 0;
+  m.metrics = 0;
   m.expires = 0;
   m.encapType = 0;
   m.ttlPropagate = -1;
@@ -118,9 +121,13 @@ function clear(m: RouteMessage): void {
   m.legsTold = 0;
 }
 
-/** Reads RTAX_MTU out of RTA_METRICS. */
+/** Reads RTA_METRICS: RTAX_MTU, and a number that tells one set of them from another (FNV-1a over the words). */
 function readMetrics(wire: Wire, from: number, end: number, m: RouteMessage): boolean {
   let at = from;
+  m.metrics = 0x811c9dc5;
+  for (let word = from >> 2; word < end >> 2; word++) {
+    m.metrics = Math.imul(m.metrics ^ (wire.u32[word] as number), 0x01000193) >>> 0;
+  }
   while (end - at >= 4) {
     const length = wire.u16[at >> 1] as number;
     if (length < 4 || length > end - at) return false;

@@ -24,6 +24,16 @@ const TABLE4: readonly (readonly [string, readonly Event[], readonly string[]])[
     [`0:${B}%1`, `0:${A}%1`],
   ],
   [
+    'two that differ only in metrics are two, and the one that is told to be gone goes',
+    [
+      ['new', v4(A, { mtu: 1400 })],
+      ['new', v4(B), CREATE | APPEND],
+      ['new', v4(A), CREATE | APPEND],
+      ['del', v4(A, { mtu: 1400 })],
+    ],
+    [`0:${B}%1`, `0:${A}%1`],
+  ],
+  [
     'made anew over a leg that is dead now: it is the same route, and there is one',
     [
       ['new', v4(A)],

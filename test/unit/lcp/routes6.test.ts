@@ -38,6 +38,33 @@ const TABLE6: readonly (readonly [string, readonly Event[], readonly string[]])[
     ['256:%2'],
   ],
   [
+    'one without gateway that is told again was made anew, in the place of a new one',
+    [
+      ['new', attached(1)],
+      ['new', attached(2), CREATE],
+      ['new', attached(1), CREATE],
+    ],
+    ['256:%2', '256:%1'],
+  ],
+  [
+    'two that differ only in metrics are two: one that is replaced leaves the other',
+    [
+      ['new', attached(1)],
+      ['new', attached(2), CREATE],
+      ['new', attached(2, { mtu: 1400 }), REPLACE],
+    ],
+    ['256:%2', '256:%2'],
+  ],
+  [
+    'metrics are those of one leg, and no identity of a route with gateways',
+    [
+      ['new', v6(['fe80::1'], { mtu: 1400 })],
+      ['new', v6(['fe80::2', 'fe80::1']), CREATE | APPEND],
+      ['del', v6(['fe80::1'], { mtu: 1400 })],
+    ],
+    ['20:fe80::2%1'],
+  ],
+  [
     'with and without gateway coexist',
     [
       ['new', v6(['fe80::1'])],
