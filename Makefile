@@ -4,7 +4,7 @@ PREFIX ?= /usr
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 LIBDIR = $(PREFIX)/lib/lcpd
-NATIVE = src/forwarding/native
+NATIVE = src/forwarding/native src/vpp/native
 SOURCES := $(shell find src -name '*.ts')
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -25,8 +25,8 @@ demo-down: node_modules/.stamp ## remove a demo that was kept
 build: native dist/.stamp ## compile everything: dist/ and build/
 
 .PHONY: native
-native: packages-build ## the embedded data plane: build/lcpfwd, build/liblcpfwd.so
-	@$(MAKE) --no-print-directory -C $(NATIVE)
+native: packages-build ## C: the embedded data plane, build/lcpfwd, liblcpfwd.so; VPP's memory, liblcpvpp.so
+	@for each in $(NATIVE); do $(MAKE) --no-print-directory -C $$each || exit 1; done
 
 .PHONY: test
 test: build packages-root packages-vm ## lint, types, native, unit, system and vm tests; closes with the sum
@@ -68,7 +68,7 @@ format: node_modules/.stamp ## rewrite the sources in the house style
 .PHONY: clean
 clean: ## remove what was built; node_modules stays
 	rm -rf dist build coverage .tap
-	@$(MAKE) --no-print-directory -C $(NATIVE) clean
+	@for each in $(NATIVE); do $(MAKE) --no-print-directory -C $$each clean || exit 1; done
 
 .PHONY: install
 install: build ## into DESTDIR: /usr/lib/lcpd, lcpd, lcpctl, the systemd unit, /etc/lcpd
@@ -79,6 +79,7 @@ install: build ## into DESTDIR: /usr/lib/lcpd, lcpd, lcpctl, the systemd unit, /
 	rm -f $(DESTDIR)$(LIBDIR)/dist/.stamp
 	install -D -m 0755 build/lcpfwd $(DESTDIR)$(LIBDIR)/build/lcpfwd
 	install -D -m 0755 build/liblcpfwd.so $(DESTDIR)$(LIBDIR)/build/liblcpfwd.so
+	install -D -m 0755 build/liblcpvpp.so $(DESTDIR)$(LIBDIR)/build/liblcpvpp.so
 	install -m 0644 package.json package-lock.json LICENSE $(DESTDIR)$(LIBDIR)/
 	cd $(DESTDIR)$(LIBDIR) && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null
 	chmod 0755 $(DESTDIR)$(LIBDIR)/dist/main.js $(DESTDIR)$(LIBDIR)/dist/cli/main.js

@@ -131,6 +131,31 @@ export const errorTable = {
     hint: 'use another driver or leave the feature out',
     retry: 'never',
   },
+  VPP_API: {
+    title: "VPP's binary API is not as expected",
+    hint: 'the message names what differs; `lcpctl vpp` lists which features this VPP cannot have',
+    retry: 'never',
+  },
+  VPP_CONNECT: {
+    title: "VPP's binary API cannot be reached",
+    hint: 'check that VPP runs, that startup.conf has socksvr { default }, and that lcpd may open the socket (its group is vpp)',
+    retry: 'backoff',
+  },
+  VPP_MESSAGE: {
+    title: 'the value does not fit the message of VPP',
+    hint: 'the message names the field; please report it',
+    retry: 'never',
+  },
+  VPP_NO_ANSWER: {
+    title: 'VPP does not answer the request',
+    hint: "VPP's own log says why it dropped the message; lcpd reads back what VPP holds and tries again",
+    retry: 'resync',
+  },
+  VPP_PROTOCOL: {
+    title: 'VPP sent what is not a message',
+    hint: 'the connection is dropped and made again; check that dataplane.socket is the one of VPP',
+    retry: 'backoff',
+  },
 } as const satisfies Record<string, ErrorInfo>;
 
 export type ErrorCode = keyof typeof errorTable;
@@ -142,6 +167,8 @@ export interface ErrorDetail {
   readonly key?: string;
   /** System error number, positive. */
   readonly errno?: number;
+  /** VPP's number for a refused request, negative. */
+  readonly retval?: number;
   readonly cause?: unknown;
   /** What happened, where the title of the code says too little. */
   readonly message?: string;
@@ -155,6 +182,7 @@ export class LcpError extends Error {
   readonly op: string;
   readonly key: string | undefined;
   readonly errno: number | undefined;
+  readonly retval: number | undefined;
   readonly hint: string;
 
   constructor(code: ErrorCode, detail: ErrorDetail) {
@@ -165,6 +193,7 @@ export class LcpError extends Error {
     this.op = detail.op;
     this.key = detail.key;
     this.errno = detail.errno;
+    this.retval = detail.retval;
     this.hint = detail.hint ?? errorTable[code].hint;
   }
 

@@ -1,0 +1,128 @@
+/**
+ * FakeState: what a fake VPP holds, and how it answers. Rules are VPP's where lcpd depends on them: which number is
+ * refused, what deleting the absent says, what is in a table from the start. A message without a rule is refused as
+ * VPP refuses what it lacks, so that no test passes by an answer that nobody thought of.
+ */
+import type { Message } from '../../../src/vpp/message.ts';
+import { addFibRules } from './fakefib.ts';
+import { addInterfaceRules } from './fakeinterfaces.ts';
+
+export type Values = Readonly<Record<string, unknown>>;
+
+export interface Outcome {
+  readonly rows?: readonly Values[];
+  readonly reply?: Values;
+}
+
+export interface FakeEvent {
+  readonly event: Message;
+  readonly wanted: Message;
+  readonly value: Values;
+}
+
+export interface FakeInterface {
+  readonly sw_if_index: number;
+  readonly sup_sw_if_index: number;
+  readonly interface_name: string;
+  readonly dev: string;
+  readonly type: number;
+  l2_address: Uint8Array;
+  flags: number;
+  mtu: number[];
+  link_mtu: number;
+  tag: string;
+  table4: number;
+  table6: number;
+  ip6: boolean;
+  linkLocal: Uint8Array;
+  mpls: boolean;
+  unnumbered: number;
+  readonly addresses: Map<string, { readonly address: Uint8Array; readonly len: number }>;
+  readonly sub: Values;
+}
+
+export interface FakePair {
+  readonly phy_sw_if_index: number;
+  readonly host_sw_if_index: number;
+  readonly vif_index: number;
+  readonly host_if_name: string;
+  readonly host_if_type: number;
+  readonly netns: string;
+}
+
+export const ERROR = { interface: -2, fib: -3, entry: -6, value: -7, unimplemented: -9, address: -105, exists: -81 };
+
+type Rule = (input: Values) => Outcome;
+
+export const hex = (bytes: unknown): string => Buffer.from(bytes as Uint8Array).toString('hex');
+export const refused = (retval: number): Outcome => ({ reply: { retval } });
+
+export class FakeState {
+  readonly interfaces = new Map<number, FakeInterface>();
+  readonly pairs = new Map<number, FakePair>();
+  /** Tables by `4:ID`, `6:ID`, `mpls:ID`, with their names. */
+  readonly tables = new Map<string, string>([
+    ['4:0', 'ipv4-VRF:0'],
+    ['6:0', 'ipv6-VRF:0'],
+  ]);
+  /** Routes by table, prefix and source, as they were given. */
+  readonly routes = new Map<string, Values>();
+  readonly mroutes = new Map<string, Values>();
+  readonly mplsRoutes = new Map<string, Values>();
+  readonly neighbors = new Map<string, Values>();
+  readonly sources = new Map<number, Values>();
+  defaultNs = '';
+  readonly #rules = new Map<string, Rule>();
+  #events: FakeEvent[] = [];
+  #nextInterface = 0;
+
+  constructor() {
+    addInterfaceRules(this);
+    addFibRules(this);
+    this.addInterface('local0', 'local', {});
+  }
+
+  /** How a message is answered. */
+  rule(of: Message, rule: (input: never) => Outcome): void {
+    this.#rules.set(of.name, rule as Rule);
+  }
+
+  handle(of: Message, input: Values): Outcome {
+    return this.#rules.get(of.name)?.(input) ?? refused(ERROR.unimplemented);
+  }
+
+  emit(event: FakeEvent): void {
+    this.#events.push(event);
+  }
+
+  takeEvents(): readonly FakeEvent[] {
+    return this.#events.splice(0);
+  }
+
+  addInterface(name: string, dev: string, more: Partial<FakeInterface>): FakeInterface {
+    const index = this.#nextInterface++;
+    const made: FakeInterface = {
+      sw_if_index: index,
+      sup_sw_if_index: index,
+      interface_name: name,
+      dev,
+      type: 0,
+      l2_address: Uint8Array.of(0xde, 0xad, 0, 0, 0, index),
+      flags: 0,
+      mtu: [9000, 0, 0, 0],
+      link_mtu: 9000,
+      tag: '',
+      table4: 0,
+      table6: 0,
+      ip6: false,
+      linkLocal: new Uint8Array(16),
+      mpls: false,
+      unnumbered: 0xffff_ffff,
+      addresses: new Map(),
+      sub: {},
+      ...more,
+    };
+    this.interfaces.set(index, made);
+    return made;
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * The client over shared memory, by a libvppapiclient that speaks to the fake VPP, and how its sessions begin and end.
+ */
+import { spawn } from 'node:child_process';
+import { describe, expect, it } from 'vitest';
+import { ipRouteAddDelV2 } from '../../../src/vpp/api/route.ts';
+import { createLoopback } from '../../../src/vpp/api/subinterface.ts';
+import { showVersion } from '../../../src/vpp/api/vpe.ts';
+import { FrameBatch } from '../../../src/vpp/batch.ts';
+import { NO_ANSWER } from '../../../src/vpp/bulk.ts';
+import { encodePaths, RouteEncoder } from '../../../src/vpp/routebatch.ts';
+import { ShmTransport } from '../../../src/vpp/shm.ts';
+import { STATE, shmLibrary } from '../../../src/vpp/shmlibrary.ts';
+import { clientStories } from './clientstories.ts';
+import { connectTo, shmIsFree, startFake } from './lab.ts';
+
+clientStories('shm');
+
+const nobody = { onMessage: () => undefined, onClosed: () => undefined };
+
+describe('sessions in shared memory', () => {
+  it('carry routes in bulk, and tell those that were swallowed', async () => {
+    const fake = await startFake();
+    const client = await connectTo(fake, { window: 16 }, 'shm');
+    await client.request(createLoopback, {});
+    fake.swallow(ipRouteAddDelV2, 1, 500);
+    const batch = new FrameBatch(ipRouteAddDelV2);
+    const encoder = new RouteEncoder(client.binding.bound(ipRouteAddDelV2));
+    const how = { isAdd: true, isMultipath: false, tableId: 0, source: 0 };
+    const paths = encodePaths([{ sw_if_index: 1 }]);
+    for (let i = 0; i < 2000; i++) encoder.add(batch, how, 2, 32, i, 0, 0, 0, paths);
+    const retvals = new Int32Array(2000).fill(1);
+    await client.bulk(batch, { retvals });
+    expect([...retvals].flatMap((retval, i) => (retval === 0 ? [] : [[i, retval]]))).toEqual([[500, NO_ANSWER]]);
+    expect(fake.state.routes.size).toBe(1999);
+  });
+
+  it.each([
+    ['the library is not installed', '/nonexistent/libvppapiclient.so', 'cannot load'],
+    ['it is another library', 'libc.so.6', 'is not libvppapiclient'],
+  ])('cannot be opened when %s', async (_name, library, text) => {
+    await shmIsFree();
+    const opened = new ShmTransport({ library }).open('lcpd', nobody);
+    await expect(opened).rejects.toMatchObject({
+      code: 'VPP_CONNECT',
+      message: expect.stringContaining(text) as string,
+    });
+    await shmIsFree();
+  });
+
+  it('are one to a process', async () => {
+    const fake = await startFake();
+    const client = await connectTo(fake, {}, 'shm');
+    await expect(new ShmTransport({ prefix: fake.path }).open('lcpd', nobody)).rejects.toMatchObject({
+      code: 'VPP_CONNECT',
+      message: expect.stringContaining('EBUSY') as string,
+      hint: expect.stringContaining('socket') as string,
+    });
+    expect(await client.request(showVersion, {})).toMatchObject({ retval: 0 });
+  });
+
+  it('end at once when the process of VPP does', async () => {
+    const fake = await startFake();
+    const vpp = spawn('sleep', ['60']);
+    fake.pid = vpp.pid ?? 0;
+    const client = await connectTo(fake, {}, 'shm');
+    const ended = new Promise((resolve) => client.onEnd(resolve));
+    vpp.kill('SIGKILL');
+    expect(await ended).toMatchObject({
+      code: 'VPP_CONNECT',
+      message: expect.stringContaining('VPP has ended') as string,
+    });
+  });
+
+  it('end when VPP takes no more messages', async () => {
+    const fake = await startFake();
+    const client = await connectTo(fake, {}, 'shm');
+    await fake.close();
+    const ended = new Promise((resolve) => client.onEnd(resolve));
+    await expect(client.request(showVersion, {})).rejects.toMatchObject({ code: 'DATAPLANE_DOWN' });
+    expect(await ended).toMatchObject({ code: 'VPP_CONNECT', message: expect.stringContaining('vac_write') as string });
+    await fake.listen();
+    expect(await (await connectTo(fake, {}, 'shm')).request(showVersion, {})).toMatchObject({ retval: 0 });
+  });
+
+  it('take whole frames only', async () => {
+    const fake = await startFake();
+    await connectTo(fake, {}, 'shm');
+    const library = shmLibrary();
+    expect(library.state()).toBe(STATE.open);
+    const frame = new Uint8Array(30);
+    frame[11] = 14;
+    expect(library.write(frame, 30)).toBe(0);
+    for (const length of [1, 15, 16, 29]) expect(library.write(frame, length), String(length)).toBe(-22);
+    frame[11] = 5;
+    expect(library.write(frame, 21)).toBe(-22);
+    expect(library.messageId('no_such_message_00000000')).toBe(-2);
+  });
+});
