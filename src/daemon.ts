@@ -159,6 +159,10 @@ export class Daemon {
         this.#pipeline.dataplane$.next(cause);
       },
       onEvent: (event) => this.#onEvent(event),
+      onPhys: () => {
+        this.#reconciler.physChanged();
+        this.#pipeline.dataplane$.next('phys');
+      },
     });
     void this.#announce();
   }

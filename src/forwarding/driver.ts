@@ -65,6 +65,7 @@ export class EmbeddedDataPlane implements DataPlane {
   readonly name = 'embedded';
   readonly unsupported: ReadonlyMap<string, string> = new Map();
   readonly sharedPathSets = true;
+  readonly hasAddresses = false;
   readonly #options: ForwarderOptions;
   readonly #links: LinkControl;
   #listener: DataPlaneListener | undefined;
@@ -256,6 +257,8 @@ export class EmbeddedDataPlane implements DataPlane {
         return this.#setLink(object);
       case 'table':
         return op === 'set' ? this.#addTable(object) : this.#deleteTable(object, handle);
+      case 'address':
+        return { ok: true }; // the routes of the local table say it all
       case 'neighbour':
         return this.#neighbour(object, op === 'delete');
       case 'pathset':

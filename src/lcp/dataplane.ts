@@ -130,6 +130,29 @@ export interface DataPlaneListener {
   /** Reported by connect and whenever it changes; down means: everything it held may be lost. */
   onState(state: DataPlaneState, cause: string): void;
   onEvent(event: DataPlaneEvent): void;
+  /** Something that phys() tells has changed. */
+  onPhys(): void;
+}
+
+/** The wire side of a pair, as whoever has it tells. */
+export interface Phy {
+  /** Kernel ifindex, or the data plane's own number of it; not 0. */
+  readonly ifindex: number;
+  readonly ethernet: boolean;
+  readonly up: boolean;
+  readonly carrier: boolean;
+  /** Layer 3 MTU in bytes. */
+  readonly mtu: number;
+  /** Largest MTU that it takes, 0: not known. */
+  readonly maxMtu: number;
+  /** '' when it has none. */
+  readonly mac: string;
+}
+
+/** Where phys live: lcpd's own network namespace, or a data plane with interfaces of its own. */
+export interface PhySource {
+  byName(phy: string): Phy | undefined;
+  get(ifindex: number): Phy | undefined;
 }
 
 export interface DataPlane {
@@ -138,6 +161,10 @@ export interface DataPlane {
   readonly unsupported: ReadonlyMap<Kind | string, string>;
   /** Whether setting a path set changes all routes that use it; if not, the core sends those again. */
   readonly sharedPathSets: boolean;
+  /** Whether it holds addresses of interfaces (kind `address`); the routes of the local table are told anyway. */
+  readonly hasAddresses: boolean;
+  /** Its interfaces, where phys are its own and no kernel devices. */
+  readonly phys?: PhySource;
 
   /** Begins to bring it up; onState tells when. Calls again by itself after it went down. */
   connect(listener: DataPlaneListener): void;

@@ -9,6 +9,7 @@ import { AF_INET, AF_INET6 } from '../lib/ip.ts';
 import type { Address } from '../netlink/address.ts';
 import type { Link as KernelLink } from '../netlink/link.ts';
 import * as k from '../netlink/uapi.ts';
+import type { Phy, PhySource } from './dataplane.ts';
 import type { Namespace } from './namespace.ts';
 import { type Family, type Link, MPLS, tableKey } from './objects.ts';
 import type { Pairs } from './pairs.ts';
@@ -119,7 +120,7 @@ const tagRoom = (tags: readonly number[]): number =>
   tags.length === 1 && (tags[0] as number) >>> 16 === TPID_DOT1Q ? 0 : TAG_BYTES * tags.length;
 
 /** MTU that a phy must have for what its host and sub-interfaces send, as far as its driver allows. */
-const phyMtuOf = (host: KernelLink, wire: KernelLink, ns: Namespace, subifs: readonly FoundSubif[]): number => {
+const phyMtuOf = (host: KernelLink, wire: Phy, ns: Namespace, subifs: readonly FoundSubif[]): number => {
   const wanted = subifs.map(({ object, ifindex }) => (ns.links.get(ifindex)?.mtu ?? 0) + tagRoom(object.tags));
   const most = wire.maxMtu === 0 ? Number.POSITIVE_INFINITY : wire.maxMtu;
   return Math.max(host.mtu, Math.min(most, Math.max(host.mtu, ...wanted)));
@@ -130,14 +131,14 @@ export const deriveLink = (
   phy: string,
   phyIfindex: number,
   ns: Namespace,
-  own: Namespace,
+  phys: PhySource,
   hostIfindex: number,
   subifs: readonly FoundSubif[] = [],
 ): Link | undefined => {
   const host = fromHost(ns, hostIfindex);
-  const wire = own.links.get(phyIfindex);
+  const wire = phys.get(phyIfindex);
   if (host === undefined || wire === undefined) return undefined;
-  const carrier = (wire.flags & k.IFF_LOWER_UP) !== 0;
+  const { carrier } = wire;
   const phyMtu = phyMtuOf(ns.links.get(hostIfindex) as KernelLink, wire, ns, subifs);
   return { kind: 'link', phy, parent: '', phyIfindex, phyMtu, carrier, promisc: true, ...host };
 };

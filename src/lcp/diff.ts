@@ -67,7 +67,9 @@ const chainText = (ns: Namespace, routes: Routes, record: number): string => {
     const info = t.info[e] as number;
     const p = ns.pathsets.get(t.pathset[e] as number);
     const protocol = hasOneProtocol(p) ? ` proto ${routeProtocolOf(info)}` : '';
-    parts.push(`type ${routeTypeOf(info)}${protocol} metric ${t.priority[e]} [${setText(ns, p)}]`);
+    const part = `type ${routeTypeOf(info)}${protocol} metric ${t.priority[e]} [${setText(ns, p)}]`;
+    // of twins that `replace` has made, a first dump cannot tell whether it repeats itself
+    if (parts.at(-1) !== part || routes.family !== 6) parts.push(part);
   }
   return parts.join('; ');
 };

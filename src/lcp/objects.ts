@@ -12,7 +12,7 @@ export const MPLS = 28;
 export type RouteFamily = Family | typeof MPLS;
 
 /** Kinds in the order in which they must exist; deletes go the other way. Routes come after pathset. */
-export const KINDS = ['pair', 'table', 'subif', 'link', 'neighbour', 'pathset', 'mroute'] as const;
+export const KINDS = ['pair', 'table', 'subif', 'link', 'address', 'neighbour', 'pathset', 'mroute'] as const;
 export type Kind = (typeof KINDS)[number];
 
 export type HostType = 'tap' | 'tun';
@@ -95,6 +95,20 @@ export interface Table {
   readonly table: number;
 }
 
+/**
+ * An address of a host, for data planes that hold interface addresses besides the routes of the local table (to
+ * answer ARP and ND, to have a source for what they send).
+ */
+export interface Address {
+  readonly kind: 'address';
+  readonly phy: string;
+  readonly family: Family;
+  readonly address: string;
+  readonly prefixlen: number;
+  /** The kernel's best route for its prefix is the on-link one by this interface; otherwise only the address is ours. */
+  readonly connected: boolean;
+}
+
 /** A usable neighbour (NUD_VALID with a link-layer address) on a host interface. */
 export interface Neighbour {
   readonly kind: 'neighbour';
@@ -149,11 +163,12 @@ export interface Mroute {
   readonly host: boolean;
 }
 
-export type LcpObject = Pair | Subif | Link | Table | Neighbour | PathSet | Mroute;
+export type LcpObject = Pair | Subif | Link | Table | Address | Neighbour | PathSet | Mroute;
 
 export const tableKey = (netns: string, family: RouteFamily, table: number): string =>
   `${netns}/${family === MPLS ? 'mpls' : `v${family}`}/${table}`;
 export const mrouteKey = (phy: string, source: string, group: string): string => `${phy} ${source || '*'} ${group}`;
+export const addressKey = (phy: string, address: string, prefixlen: number): string => `${phy} ${address}/${prefixlen}`;
 export const neighbourKey = (phy: string, address: string): string => `${phy} ${address}`;
 
 /** The key of an object within its kind. */
@@ -165,6 +180,8 @@ export function keyOf(o: LcpObject): string {
       return o.phy;
     case 'table':
       return tableKey(o.netns, o.family, o.table);
+    case 'address':
+      return addressKey(o.phy, o.address, o.prefixlen);
     case 'neighbour':
       return neighbourKey(o.phy, o.address);
     case 'pathset':

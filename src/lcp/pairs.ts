@@ -6,6 +6,7 @@
 // host carries ("lcpd PHY"): names may change, the kernel's index within a namespace may not.
 
 import type { Link } from '../netlink/link.ts';
+import type { PhySource } from './dataplane.ts';
 import type { Namespace } from './namespace.ts';
 import type { HostType, Pair } from './objects.ts';
 
@@ -16,9 +17,6 @@ export interface PairSpec {
   readonly netns: string;
   readonly type: HostType;
 }
-
-/** ARPHRD_ETHER: what a TAP can stand for. */
-const ARPHRD_ETHER = 1;
 
 export const hostAlias = (phy: string): string => `lcpd ${phy}`;
 
@@ -102,15 +100,15 @@ export class Pairs {
     return this.#phyOf.get(`${netns} ${ifindex}`) ?? '';
   }
 
-  /** What should be of a phy's pair. own: lcpd's namespace, where phys live. */
-  derive(phy: string, own: Namespace, namespaces: ReadonlyMap<string, Namespace>): PairOutcome {
-    const outcome = this.#outcome(phy, own, namespaces);
+  /** What should be of a phy's pair. */
+  derive(phy: string, phys: PhySource, namespaces: ReadonlyMap<string, Namespace>): PairOutcome {
+    const outcome = this.#outcome(phy, phys, namespaces);
     if (outcome.reason === '') this.#reasons.delete(phy);
     else this.#reasons.set(phy, outcome.reason);
     return outcome;
   }
 
-  #outcome(phy: string, own: Namespace, namespaces: ReadonlyMap<string, Namespace>): PairOutcome {
+  #outcome(phy: string, phys: PhySource, namespaces: ReadonlyMap<string, Namespace>): PairOutcome {
     const spec = this.#specs.get(phy);
     if (spec === undefined) return { desired: undefined, reason: '' };
     const ns = namespaces.get(spec.netns);
@@ -125,17 +123,16 @@ export class Pairs {
       netnsId: ns.identity,
       type: spec.type,
     } as const;
-    let link: Link | undefined;
-    for (const l of own.links.values()) if (l.name === phy || l.altnames.includes(phy)) link = l;
+    const wire = phys.byName(phy);
     const missing =
-      link === undefined
+      wire === undefined
         ? `phy ${phy} does not exist`
-        : spec.type === 'tap' && link.type !== ARPHRD_ETHER
+        : spec.type === 'tap' && !wire.ethernet
           ? `phy ${phy} is no Ethernet device: it needs type: tun`
-          : spec.type === 'tun' && link.type === ARPHRD_ETHER
+          : spec.type === 'tun' && wire.ethernet
             ? `phy ${phy} is an Ethernet device: it needs type: tap`
             : '';
-    if (missing === '' && link !== undefined) return { desired: { ...base, phyIfindex: link.ifindex }, reason: '' };
+    if (missing === '' && wire !== undefined) return { desired: { ...base, phyIfindex: wire.ifindex }, reason: '' };
     // the host that exists waits for its phy; without one there is nothing to keep
     const exists = [...ns.links.values()].some((l) => phyOfAlias(l) === phy);
     return { desired: exists ? { ...base, phyIfindex: 0 } : undefined, reason: missing };

@@ -66,6 +66,7 @@ export class Reconciler {
       pairs: this.pairs,
       delta: this.delta,
       routes: this.routes,
+      dataplane,
       onPair: (phy, state, reason) => observer.onPair(phy, state, reason),
     });
   }
@@ -87,6 +88,11 @@ export class Reconciler {
 
   dirtyPair(phy: string): void {
     this.#wishes.dirtyPair(phy);
+  }
+
+  /** What the data plane tells of phys has changed. */
+  physChanged(): void {
+    this.#wishes.dirtyAllPairs();
   }
 
   /** What becomes of routes that leave by no pair; a change looks at every path set again. */
@@ -224,12 +230,12 @@ export class Reconciler {
     if (!this.#adopted) await this.adopt();
     this.#wishes.derive();
     // tables go last: their routes are withdrawn one by one first
-    await this.#apply(this.delta.due('delete', ['pair', 'subif', 'link', 'neighbour', 'mroute'], started));
+    await this.#apply(this.delta.due('delete', ['pair', 'subif', 'link', 'address', 'neighbour', 'mroute'], started));
     await this.#apply(this.delta.due('set', ['pair'], started));
     this.#wishes.derive();
     await this.#apply(this.delta.due('set', ['table', 'subif'], this.#now()));
     this.#wishes.derive();
-    await this.#apply(this.delta.due('set', ['link', 'neighbour', 'pathset', 'mroute'], this.#now()));
+    await this.#apply(this.delta.due('set', ['link', 'address', 'neighbour', 'pathset', 'mroute'], this.#now()));
     let more = false;
     for (const ns of this.namespaces.values()) {
       for (const routes of ns.routes) {

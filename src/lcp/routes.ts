@@ -7,8 +7,7 @@
 //         plain CREATE goes before them. A route has one fib_info, so one notice is the whole route.
 //   IPv6  legs with gateways and one metric are one multipath route, and NEWROUTE tells all its legs;
 //         DELROUTE may tell single legs, which are subtracted. Routes without a gateway coexist.
-// What the kernel removes in silence is found by sweeping after a (scoped) dump: see namespace.ts.
-// Reference: net/ipv4/fib_trie.c fib_table_insert, net/ipv6/ip6_fib.c fib6_add_rt2node.
+// Silent removals: namespace.ts. Reference: net/ipv4/fib_trie.c fib_table_insert, net/ipv6/ip6_fib.c fib6_add_rt2node.
 
 import type { RouteMessage } from '../netlink/route.ts';
 import {
@@ -92,9 +91,8 @@ export class Routes {
     const record = this.prefixes.findOrAdd(this.#table(m), m.dstLen, m.d0, m.d1, m.d2, m.d3);
     const set = this.legs.intern(m);
     this.#put(m, record, set, nlFlags, fromDump, epoch, oif);
-    if (this.family !== 6) return;
-    if (!fromDump) this.#changed(record);
-    else if (this.#unheard && set.legs.length > 1) this.hidden.suspect(record);
+    if (this.family === 6 && !fromDump) this.#changed(record);
+    else if (this.family === 6 && this.#unheard && set.legs.length > 1) this.hidden.suspect(record);
   }
 
   /** unheard: notices were lost, or none heard yet; what the dump shows is all that is known. */
@@ -123,7 +121,7 @@ export class Routes {
     const whole = fromDump && oif === undefined;
     const behind = this.family === 6 || (nlFlags & NLM_F_APPEND) !== 0;
     const retold = fromDump || (nlFlags & (NLM_F_CREATE | NLM_F_REPLACE)) === 0;
-    // find the span of equal keys and, in it, this route or the one whose place it takes
+    // the span of equal keys and, in it, this route or the one whose place it takes
     let before = 0; // last entry in front of the span
     let last = 0; // last entry of the span
     let shown = 0; // last entry of the span that the running dump has shown
@@ -140,7 +138,9 @@ export class Routes {
         continue;
       }
       last = e;
-      if (exact === 0 && t.info[e] === info && this.#shows(e, set, retold)) {
+      // a dump shows twins one after the other
+      const fits = exact === 0 || (fromDump && t.seen[exact] === epoch && t.seen[e] !== epoch);
+      if (fits && t.info[e] === info && this.#shows(e, set, retold)) {
         exact = e;
         exactBefore = previous;
       } else if (
@@ -156,7 +156,9 @@ export class Routes {
       if (fromDump && t.seen[e] === epoch) shown = e;
       if (fallback === 0 && replace) fallback = e;
     }
-    if (exact !== 0) {
+    // Nothing is put in front of an IPv6 route: one that replaced another there is a twin of this one, which stays.
+    // (One with a nexthop object is told as replaced whenever the object changes: that replaces nothing.)
+    if (exact !== 0 && !(this.family === 6 && !fromDump && replace && victim !== 0 && m.nhId === 0)) {
       if (!retold) this.#hold(record, exact, set);
       // a dump shows equal keys in the kernel's order; and a route that is known is announced only when the kernel
       // had removed it in silence and made it anew, in the place of a new one (or, without NLM_F_CREATE, that
@@ -172,9 +174,7 @@ export class Routes {
         t.link(record, place, t.newEntry(m.priority, info, now, epoch));
         t.markDirty(record);
       } else if (!fromDump && replace && victim !== 0 && m.nhId === 0) {
-        // told again after a dump that showed it already: what it replaced has gone. (A route with a
-        // nexthop object is told as replaced whenever the object changes: that replaces nothing.)
-        this.#unlink(record, victimBefore);
+        this.#unlink(record, victimBefore); // told again after a dump that showed it: what it replaced has gone
       }
       return;
     }
@@ -370,7 +370,7 @@ export class Routes {
     const t = this.prefixes;
     const { table, oif } = scope;
     this.replaced.dumped(performance.now());
-    if (oif === undefined) this.sources.sweep(table, epoch);
+    this.sources.sweep(table, epoch, oif);
     const removed = this.removeIf((entry, record) => {
       if ((t.seen[entry] as number) >= epoch || (heardAll && this.hidden.isHidden(entry, record))) return false;
       if (table !== undefined && t.table[record] !== table) return false;

@@ -12,9 +12,13 @@ const MOST = 10_000;
 interface Entry {
   readonly table: number;
   readonly text: string;
-  legs: number;
+  /** Devices of its legs. */
+  oifs: number[];
   seen: number;
 }
+
+/** Devices of a message's legs; 0 for one that has none. */
+const oifsOf = (m: RouteMessage): number[] => (m.legs === 0 ? [0] : [...m.legOif.subarray(0, m.legs)]);
 
 const prefix = (len: number, w0: number, w1: number, w2: number, w3: number): string =>
   `${formatWords(AF_INET6, w0, w1, w2, w3)}/${len}`;
@@ -42,7 +46,7 @@ export class SourceRoutes {
       return;
     }
     // NEWROUTE tells all legs of the route
-    this.#byKey.set(text, { table: m.table, text, legs: Math.max(1, m.legs), seen: epoch });
+    this.#byKey.set(text, { table: m.table, text, oifs: oifsOf(m), seen: epoch });
   }
 
   /** A deletion may tell of some legs only. */
@@ -50,14 +54,29 @@ export class SourceRoutes {
     const text = this.#textOf(m);
     const known = this.#byKey.get(text);
     if (known === undefined) return;
-    known.legs -= Math.max(1, m.legs);
-    if (known.legs <= 0) this.#byKey.delete(text);
+    this.#without(text, known, oifsOf(m));
   }
 
-  /** Ends a complete dump of one table or all. */
-  sweep(table: number | undefined, epoch: number): void {
+  /** Takes a leg away for each of the devices; the route goes with its last one. */
+  #without(text: string, entry: Entry, oifs: readonly number[]): void {
+    for (const oif of oifs) {
+      const at = entry.oifs.indexOf(oif);
+      if (at >= 0) entry.oifs.splice(at, 1);
+    }
+    if (entry.oifs.length === 0) this.#byKey.delete(text);
+  }
+
+  /** Ends a complete dump of one table or all; or of what leaves by one device: only that may have gone. */
+  sweep(table: number | undefined, epoch: number, oif?: number): void {
     for (const [key, e] of this.#byKey) {
-      if (e.seen < epoch && (table === undefined || e.table === table)) this.#byKey.delete(key);
+      if (e.seen >= epoch || (table !== undefined && e.table !== table)) continue;
+      if (oif === undefined) this.#byKey.delete(key);
+      else
+        this.#without(
+          key,
+          e,
+          e.oifs.filter((i) => i === oif),
+        );
     }
   }
 

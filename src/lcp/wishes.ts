@@ -1,16 +1,19 @@
 // Wishes: dirty keys of every kind but routes become what the delta table wants; nothing is sent here.
 //
-//   links ─► sub-interfaces ─► tables ─► pairs and their links ─► neighbours ─► path sets ─► multicast
+//   links ─► sub-interfaces ─► tables ─► pairs and their links ─► addresses ─► neighbours ─► path sets ─► multicast
 //
 // The order is that of dependence within one pass. What an answer of the data plane changes (a pair has
 // got its host, a sub-interface its port) marks keys dirty again, and the next pass finds them.
 
+import { deriveAddresses } from './addresses.ts';
+import type { DataPlane, PhySource } from './dataplane.ts';
 import type { DeltaTable } from './delta.ts';
 import { deriveNeighbour } from './derive.ts';
 import { deriveLink, deriveSubifLink, ingressOf } from './derivelink.ts';
 import type { Namespace } from './namespace.ts';
-import { keyOf, type LcpObject, MPLS, type Pair, type RouteFamily, tableKey } from './objects.ts';
+import { type Address, keyOf, type LcpObject, MPLS, type Pair, type RouteFamily, tableKey } from './objects.ts';
 import type { Pairs } from './pairs.ts';
+import { KernelPhys } from './phys.ts';
 import type { RouteSync } from './routesync.ts';
 import { NO_VRF, vrfIngress } from './rules.ts';
 import { deriveSubifs, type FoundSubif } from './subifs.ts';
@@ -22,6 +25,7 @@ export interface WishParts {
   readonly pairs: Pairs;
   readonly delta: DeltaTable;
   readonly routes: RouteSync;
+  readonly dataplane: Pick<DataPlane, 'hasAddresses' | 'phys'>;
   onPair(phy: string, state: string, reason: string): void;
 }
 
@@ -42,8 +46,8 @@ export class Wishes {
     this.#parts = parts;
   }
 
-  get #own(): Namespace {
-    return this.#parts.namespaces.get('') as Namespace;
+  get #phys(): PhySource {
+    return this.#parts.dataplane.phys ?? new KernelPhys(this.#parts.namespaces.get('') as Namespace);
   }
 
   dirtyPair(phy: string): void {
@@ -56,14 +60,15 @@ export class Wishes {
       for (const link of ns.links.values()) if (link.kind === 'vlan') ns.dirtyLinks.add(link.ifindex);
     }
   }
-  #dirtyAllPairs(): void {
+  /** Any of them may be different: a phy, or an address that all take as source. */
+  dirtyAllPairs(): void {
     for (const spec of this.#parts.pairs.specs()) this.#dirtyPairs.add(spec.phy);
   }
 
   /** A namespace appeared, vanished or was read: its tables and every pair may be different. */
   namespaceChanged(ns: Namespace): void {
     this.#dirtyTables(ns);
-    this.#dirtyAllPairs();
+    this.dirtyAllPairs();
   }
 
   /** Whether a pass would look at something. */
@@ -79,12 +84,12 @@ export class Wishes {
   /** Everything of a namespace is looked at again: the data plane was read. */
   reviewAll(ns: Namespace): void {
     const { delta } = this.#parts;
-    this.#dirtyAllPairs();
+    this.dirtyAllPairs();
     for (const ifindex of ns.links.keys()) ns.dirtyLinks.add(ifindex);
     for (const key of ns.neighbours.keys()) ns.dirtyNeighbours.add(key);
     ns.mroutes.review();
     // wished for again by what is derived from here on: path sets by the first route that needs them
-    for (const kind of ['neighbour', 'pathset', 'mroute'] as const) {
+    for (const kind of ['address', 'neighbour', 'pathset', 'mroute'] as const) {
       for (const row of [...delta.rows(kind)]) delta.want(kind, row.key, undefined);
     }
     for (const p of ns.pathsets.all()) p.resolved = -1;
@@ -107,6 +112,7 @@ export class Wishes {
     }
     for (const phy of this.#dirtyPairs) this.#derivePair(phy);
     this.#dirtyPairs.clear();
+    if (this.#parts.dataplane.hasAddresses) this.#deriveAddresses();
     for (const ns of namespaces.values()) {
       for (const key of ns.dirtyNeighbours) this.#deriveNeighbour(ns, key);
       ns.dirtyNeighbours.clear();
@@ -126,7 +132,7 @@ export class Wishes {
     }
     ns.dirtyLinks.clear();
     // any link of our own namespace may be a phy by name, any address a source for every pair
-    this.#dirtyAllPairs();
+    this.dirtyAllPairs();
     const before = this.#lookedUp.get(ns);
     this.#lookedUp.delete(ns);
     for (const routes of ns.routes) {
@@ -222,7 +228,7 @@ export class Wishes {
   #derivePair(phy: string): void {
     const { delta, namespaces, pairs } = this.#parts;
     const before = pairs.reason(phy);
-    const { desired, reason } = pairs.derive(phy, this.#own, namespaces);
+    const { desired, reason } = pairs.derive(phy, this.#phys, namespaces);
     const row = delta.row('pair', phy);
     const host = row?.handle ?? 0;
     const held = row?.actual?.kind === 'pair' ? row.actual : undefined;
@@ -238,18 +244,17 @@ export class Wishes {
     const attached = held !== undefined && held.phyIfindex !== 0 && desired !== undefined && desired.phyIfindex !== 0;
     const link =
       attached && ns !== undefined
-        ? deriveLink(phy, held.phyIfindex, ns, this.#own, host, this.#subifsOf(ns, phy))
+        ? deriveLink(phy, held.phyIfindex, ns, this.#phys, host, this.#subifsOf(ns, phy))
         : undefined;
     delta.want('link', phy, link);
     // phy and host are the kernel's too: what somebody else changed there is put right again
     if (link === undefined) return;
-    const wire = this.#own.links.get(link.phyIfindex);
+    const wire = this.#phys.get(link.phyIfindex);
     const hostLink = ns?.links.get(link.hostIfindex);
-    const wireUp = ((wire?.flags ?? 0) & 1) !== 0;
     const hostCarrier = ((hostLink?.flags ?? 0) & 0x10000) !== 0;
     // a host that is down reports no carrier whatever its device says
     const carrierOff = link.up && hostCarrier !== link.carrier;
-    if (wire?.mtu !== link.phyMtu || wireUp !== link.up || carrierOff || (link.mac !== '' && wire?.mac !== link.mac)) {
+    if (wire?.mtu !== link.phyMtu || wire.up !== link.up || carrierOff || (link.mac !== '' && wire?.mac !== link.mac)) {
       delta.invalidate('link', phy);
     }
   }
@@ -270,6 +275,20 @@ export class Wishes {
       this.#ownerOf.set(`${kind} ${rowKey}`, id);
       delta.want(kind, rowKey, wanted);
     }
+  }
+
+  /** All of them in each pass, for a few hundred at most: whether a prefix is on-link changes with its routes. */
+  #deriveAddresses(): void {
+    const { delta, namespaces, pairs, routes } = this.#parts;
+    const wanted = new Map<string, Address>();
+    for (const ns of namespaces.values()) {
+      for (const address of deriveAddresses(ns, pairs, (...of) => routes.best(...of))) {
+        // an interface that the data plane does not have yet cannot have addresses
+        if (delta.row('link', address.phy)?.desired !== undefined) wanted.set(keyOf(address), address);
+      }
+    }
+    for (const row of [...delta.rows('address')]) if (!wanted.has(row.key)) delta.want('address', row.key, undefined);
+    for (const [key, address] of wanted) delta.want('address', key, address);
   }
 
   #deriveNeighbour(ns: Namespace, key: string): void {
@@ -293,7 +312,7 @@ export class Wishes {
       this.#part(row.key);
       delta.invalidate('subif', row.key);
     }
-    for (const kind of ['link', 'neighbour', 'mroute'] as const) {
+    for (const kind of ['link', 'address', 'neighbour', 'mroute'] as const) {
       for (const row of [...delta.rows(kind)]) {
         const o = row.actual;
         const lost =

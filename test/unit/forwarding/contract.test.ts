@@ -62,6 +62,7 @@ describeReal('a forwarder', () => {
         causes.push(cause);
       },
       onEvent: () => undefined,
+      onPhys: () => undefined,
     });
     await until('the data plane tells its state', () => states.length > 0);
     if (states[0] !== 'up') throw new Error(`the forwarder does not start: ${causes.join()}`);

@@ -50,6 +50,7 @@ describeReal('the embedded driver', () => {
     dataplane.connect({
       onState: (state, cause) => states.push(`${state}: ${cause}`),
       onEvent: (event) => events.push(event),
+      onPhys: () => undefined,
     });
     opened.push(dataplane);
     return { dataplane, states, events };

@@ -70,7 +70,7 @@ describeReal('multicast entries of the embedded driver', () => {
     const socket = `${lab.dir}/fwd.sock`;
     const dataplane = new EmbeddedDataPlane({ socket, memoryBytes: 64 << 20, workers: 1, startTimeoutMs: 5000 }, links);
     const states: string[] = [];
-    dataplane.connect({ onState: (state) => states.push(state), onEvent: () => undefined });
+    dataplane.connect({ onState: (state) => states.push(state), onEvent: () => undefined, onPhys: () => undefined });
     opened.push(dataplane);
     await until('it is up', () => states.at(-1) === 'up');
     return dataplane;

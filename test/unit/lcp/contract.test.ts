@@ -32,7 +32,7 @@ const open = async (late: boolean): Promise<Opened> => {
   });
   const connected = (): Opened => {
     const states: string[] = [];
-    dataplane.connect({ onState: (state) => states.push(state), onEvent: () => undefined });
+    dataplane.connect({ onState: (state) => states.push(state), onEvent: () => undefined, onPhys: () => undefined });
     return {
       dataplane,
       states,

@@ -7,6 +7,7 @@ import { Namespace } from '../../../src/lcp/namespace.ts';
 import { SPECIAL } from '../../../src/lcp/objects.ts';
 import { Pairs } from '../../../src/lcp/pairs.ts';
 import type { PathSet } from '../../../src/lcp/pathsets.ts';
+import { KernelPhys } from '../../../src/lcp/phys.ts';
 import { AF_INET, AF_INET6 } from '../../../src/lib/ip.ts';
 import * as k from '../../../src/netlink/uapi.ts';
 import * as bytes from './kernelbytes.ts';
@@ -264,7 +265,7 @@ describe('links', () => {
   const own = (flags = UP) => {
     const ns = new Namespace('');
     ns.apply(batchFrom([bytes.newLink({ ifindex: 7, name: 'wan0', flags, mtu: 1500, mac: '02:00:00:00:00:07' })]));
-    return ns;
+    return new KernelPhys(ns);
   };
   const address = (ifindex: number, local: string, more = {}) =>
     bytes.newAddress({ family: local.includes(':') ? AF_INET6 : AF_INET, ifindex, local, prefixlen: 24, ...more });

@@ -5,6 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { deriveLink, ingressOf, ingressOfVrf } from '../../../src/lcp/derivelink.ts';
 import { Namespace } from '../../../src/lcp/namespace.ts';
 import { keyOf, MPLS } from '../../../src/lcp/objects.ts';
+import { KernelPhys } from '../../../src/lcp/phys.ts';
 import { AF_INET, AF_INET6 } from '../../../src/lib/ip.ts';
 import type { LinkRequest } from '../../../src/netlink/link.ts';
 import * as k from '../../../src/netlink/uapi.ts';
@@ -32,7 +33,7 @@ const mirror = (...messages: Message[]) => {
   ns.apply(batchFrom([host(), ...messages]));
   return ns;
 };
-const derive = (...messages: Message[]) => deriveLink('wan0', 7, mirror(...messages), own, HOST);
+const derive = (...messages: Message[]) => deriveLink('wan0', 7, mirror(...messages), new KernelPhys(own), HOST);
 const L3MDEV = [AF_INET, AF_INET6].map((family) => bytes.newRule({ family, priority: 1000, l3mdev: true }));
 const STANDARD = [AF_INET, AF_INET6].flatMap((family) => [
   bytes.newRule({ family, priority: 0, table: 255 }),

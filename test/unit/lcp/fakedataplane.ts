@@ -7,6 +7,7 @@
 import type * as dp from '../../../src/lcp/dataplane.ts';
 import { newRouteBatch, ROUTE_WORDS } from '../../../src/lcp/dataplane.ts';
 import {
+  type Address,
   FIRST_HANDLE,
   type Kind,
   keyOf,
@@ -24,7 +25,7 @@ import {
   type Table,
   tableKey,
 } from '../../../src/lcp/objects.ts';
-import { type FakeRouteRow, isPrefix, legFits, lookupIn, prefixText, rowKey, wordCount } from './heldroutes.ts';
+import { type FakeRouteRow, isPrefix, isTag, legFits, lookupIn, prefixText, rowKey, wordCount } from './heldroutes.ts';
 
 const ENOENT = -2;
 const EINVAL = -22;
@@ -41,13 +42,12 @@ export interface Hosts {
 const ENDED = '/deleted';
 
 const refused = (code: string, message: string): dp.OperationResult => ({ ok: false, code, message });
-const isTag = (tag: number): boolean =>
-  [0x8100, 0x88a8].includes(tag >>> 16) && (tag & 0xffff) >= 1 && (tag & 0xffff) <= 4094;
 
 export class FakeDataPlane implements dp.DataPlane {
   readonly name = 'fake';
   readonly unsupported = new Map<string, string>();
   sharedPathSets = true;
+  hasAddresses = false;
   /** Answers after a turn of the event loop. */
   late = false;
   /** Refuses every operation and route the first time that it is asked for it. */
@@ -62,6 +62,7 @@ export class FakeDataPlane implements dp.DataPlane {
   readonly mroutes = new Map<string, Mroute>();
   readonly tables = new Map<number, Table>();
   readonly links = new Map<string, Link>();
+  readonly addresses = new Map<string, Address>();
   readonly neighbours = new Map<string, Neighbour>();
   readonly pathsets = new Map<number, Path[]>();
   readonly routes = new Map<number, Map<string, FakeRouteRow>>();
@@ -89,8 +90,8 @@ export class FakeDataPlane implements dp.DataPlane {
   }
 
   #lose(): void {
-    const { pairs, subifs, tables, links, neighbours, pathsets, mroutes, routes } = this;
-    for (const map of [pairs, subifs, tables, links, neighbours, pathsets, mroutes, routes]) map.clear();
+    const { pairs, subifs, tables, links, addresses, neighbours, pathsets, mroutes, routes } = this;
+    for (const map of [pairs, subifs, tables, links, addresses, neighbours, pathsets, mroutes, routes]) map.clear();
     this.#generation++;
     this.#nextTable = 1;
     this.#nextPathset = FIRST_HANDLE;
@@ -142,8 +143,8 @@ export class FakeDataPlane implements dp.DataPlane {
 
   /** What has no handle. */
   #plain(): LcpObject[] {
-    const { subifs, links, neighbours, mroutes } = this;
-    return [subifs, links, neighbours, mroutes].flatMap((map) => [...map.values()]);
+    const { subifs, links, addresses, neighbours, mroutes } = this;
+    return [subifs, links, addresses, neighbours, mroutes].flatMap((map) => [...map.values()]);
   }
 
   #isPort(phy: string): boolean {
@@ -196,14 +197,20 @@ export class FakeDataPlane implements dp.DataPlane {
         else if (Math.max(object.lookup4.length, object.lookup6.length) > 5) return refused('PORT_REFUSED', 'tables');
         else this.#setLink(object);
         return { ok: true };
+      case 'address':
+        return this.#keep(this.addresses, object, set);
       case 'neighbour':
-        if (!set) this.neighbours.delete(keyOf(object));
-        else if (!this.#isPort(object.phy)) return refused('PORT_REFUSED', 'no port');
-        else this.neighbours.set(keyOf(object), object);
-        return { ok: true };
+        return this.#keep(this.neighbours, object, set);
       case 'pathset':
         return set ? this.#setPathset(object.paths, handle) : this.#deletePathset(handle);
     }
+  }
+
+  #keep<T extends Address | Neighbour>(map: Map<string, T>, object: T, set: boolean): dp.OperationResult {
+    if (!set) map.delete(keyOf(object));
+    else if (!this.#isPort(object.phy)) return refused('PORT_REFUSED', 'no port');
+    else map.set(keyOf(object), object);
+    return { ok: true };
   }
 
   #setLink(link: Link): void {
@@ -242,7 +249,9 @@ export class FakeDataPlane implements dp.DataPlane {
     this.pairs.delete(phy);
     this.subifs.delete(phy);
     this.links.delete(phy);
-    for (const [key, n] of this.neighbours) if (n.phy === phy) this.neighbours.delete(key);
+    for (const map of [this.addresses, this.neighbours]) {
+      for (const [key, o] of map) if (o.phy === phy) map.delete(key);
+    }
     for (const [handle, paths] of this.pathsets) {
       this.pathsets.set(
         handle,
@@ -314,14 +323,12 @@ export class FakeDataPlane implements dp.DataPlane {
     for (let i = 0; i < batch.count; i++) {
       this.operations++;
       batch.results[i] =
-        this.#fails('route', this.#askedRoute(batch, i)) === undefined ? this.#route(batch, i * ROUTE_WORDS) : -12;
+        this.#fails('route', batch.words.subarray(i * ROUTE_WORDS, (i + 1) * ROUTE_WORDS).join(' ')) === undefined
+          ? this.#route(batch, i * ROUTE_WORDS)
+          : -12;
       if (batch.results[i] !== 0) failed++;
     }
     return failed;
-  }
-
-  #askedRoute({ words }: dp.RouteBatch, i: number): string {
-    return words.subarray(i * ROUTE_WORDS, (i + 1) * ROUTE_WORDS).join(' ');
   }
 
   #route({ words, family }: dp.RouteBatch, at: number): number {
@@ -344,20 +351,12 @@ export class FakeDataPlane implements dp.DataPlane {
     return 0;
   }
 
-  lookup(
-    family: RouteFamily,
-    tables: readonly number[],
-    merged: boolean,
-    addresses: readonly string[],
-  ): dp.LookupAnswer[] {
-    return lookupIn(this.routes, family, tables, merged, addresses);
+  lookup(family: RouteFamily, ...rest: [readonly number[], boolean, readonly string[]]): dp.LookupAnswer[] {
+    return lookupIn(this.routes, family, ...rest);
   }
 
   paths(handle: number): dp.PathAnswer[] | undefined {
-    return this.pathsets.get(handle)?.map((p) => ({
-      ...p,
-      complete: this.neighbours.has(`${p.phy} ${p.via}`),
-    }));
+    return this.pathsets.get(handle)?.map((p) => ({ ...p, complete: this.neighbours.has(`${p.phy} ${p.via}`) }));
   }
 
   /** Path sets that no route leads to. */

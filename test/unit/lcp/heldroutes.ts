@@ -89,3 +89,7 @@ export const lookupIn = (
     return { table: 0, target: 0, prefixlen: 0 };
   });
 };
+
+/** Whether this is TPID * 65536 + VLAN id. */
+export const isTag = (tag: number): boolean =>
+  [0x8100, 0x88a8].includes(tag >>> 16) && (tag & 0xffff) >= 1 && (tag & 0xffff) <= 4094;

@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { Namespace } from '../../../src/lcp/namespace.ts';
 import { hostAlias, type PairSpec, Pairs, phyOfAlias } from '../../../src/lcp/pairs.ts';
+import { KernelPhys } from '../../../src/lcp/phys.ts';
 import type { LinkRequest } from '../../../src/netlink/link.ts';
 import { batchFrom, newLink } from './kernelbytes.ts';
 
@@ -34,7 +35,7 @@ const host: LinkRequest = { ifindex: 9, name: 'anything', type: ETHER, alias: 'l
 const derive = (own: Namespace, others: Namespace[], s = spec()) => {
   const pairs = new Pairs();
   pairs.configure([s]);
-  const outcome = pairs.derive(s.phy, own, world(own, ...others));
+  const outcome = pairs.derive(s.phy, new KernelPhys(own), world(own, ...others));
   expect(pairs.reason(s.phy)).toBe(outcome.reason);
   return outcome;
 };
@@ -93,7 +94,7 @@ describe('derive', () => {
 
   it('what is not configured is not wanted, and has no reason', () => {
     const own = namespace('', wan0);
-    expect(new Pairs().derive('wan0', own, world(own))).toEqual({ desired: undefined, reason: '' });
+    expect(new Pairs().derive('wan0', new KernelPhys(own), world(own))).toEqual({ desired: undefined, reason: '' });
   });
 });
 

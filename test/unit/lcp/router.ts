@@ -66,6 +66,7 @@ export class Router {
         if (state === 'down') this.reconciler.lost();
       },
       onEvent: () => undefined,
+      onPhys: () => this.reconciler.physChanged(),
     });
   }
 

@@ -56,6 +56,20 @@ const TABLE6: readonly (readonly [string, readonly Event[], readonly string[]])[
     ['256:%2', '256:%2'],
   ],
   [
+    'what is replaced by the like of another one leaves a twin of that: both are dumped, and each ends by itself',
+    [
+      ['new', attached(1)],
+      ['new', attached(2), CREATE],
+      ['new', attached(2), REPLACE],
+      ['begin'],
+      ['dump', attached(2)],
+      ['dump', attached(2)],
+      ['sweep', {}],
+      ['del', attached(2)],
+    ],
+    ['256:%2'],
+  ],
+  [
     'metrics are those of one leg, and no identity of a route with gateways',
     [
       ['new', v6(['fe80::1'], { mtu: 1400 })],

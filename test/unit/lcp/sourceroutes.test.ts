@@ -45,7 +45,7 @@ describe('kept routes', () => {
     set(route({ legs: two }));
     remove(route());
     expect(s.texts()).toEqual([TEXT]);
-    remove(route());
+    remove(route({ legs: two.slice(1) }));
     expect(s.texts()).toEqual([]);
     set(route({ legs: two }));
     remove(route({ legs: two }));
@@ -77,6 +77,20 @@ describe('kept routes', () => {
     s.sweep(undefined, 3);
     expect(s.size).toBe(1);
     s.sweep(undefined, 4);
+    expect(s.size).toBe(0);
+  });
+
+  it('a dump of what leaves by one device takes the legs over it, and the route with the last', () => {
+    set(route({ legs: two }));
+    set(route({ table: 10 }));
+    s.sweep(undefined, 2, 9);
+    expect(s.size).toBe(2);
+    s.sweep(undefined, 2, 2);
+    expect(s.texts()).toEqual([TEXT]);
+    set(route({ legs: two.slice(1) }), 3);
+    s.sweep(undefined, 3, 3);
+    expect(s.size).toBe(1);
+    s.sweep(undefined, 4, 3);
     expect(s.size).toBe(0);
   });
 

@@ -1,0 +1,54 @@
+// Addresses: those of a namespace that a data plane should have on its interfaces, as a pure function of kernel state.
+//
+// An address counts once the kernel uses it: neither tentative nor found to be somebody else's. Its prefix is
+// on-link by it only where the kernel says so: not with a peer, with noprefixroute, or when the route was deleted
+// or another one is better.
+
+import { AF_INET6, maskBytes, parseIp, wordsOf } from '../lib/ip.ts';
+import type { Address as KernelAddress } from '../netlink/address.ts';
+import * as k from '../netlink/uapi.ts';
+import { ingressOf } from './derivelink.ts';
+import type { Namespace } from './namespace.ts';
+import type { Address } from './objects.ts';
+import type { Pairs } from './pairs.ts';
+import { routeTypeOf } from './prefixtable.ts';
+import type { Routes } from './routes.ts';
+
+const UNUSABLE = k.IFA_F_TENTATIVE | k.IFA_F_DADFAILED;
+
+/** The entry that the kernel uses for a prefix, 0 when none. */
+type Best = (ns: Namespace, routes: Routes, record: number) => number;
+
+/** Whether the route that the kernel uses for the prefix of an address is the on-link one by its interface. */
+const isConnected = (ns: Namespace, a: KernelAddress, best: Best): boolean => {
+  const routes = ns.routesOf(a.family === AF_INET6 ? 6 : 4);
+  const table = ingressOf(ns, a.ifindex).vrfTable || k.RT_TABLE_MAIN;
+  const bytes = parseIp(a.local);
+  if (bytes === undefined) return false;
+  const [a0 = 0, a1 = 0, a2 = 0, a3 = 0] = wordsOf(maskBytes(bytes, a.prefixlen));
+  const t = routes.prefixes;
+  const record = t.find(table, a.prefixlen, a0, ...(t.words === 4 ? [a1, a2, a3] : []));
+  if (record === 0) return false;
+  const entry = best(ns, routes, record);
+  if (entry === 0 || routeTypeOf(t.info[entry] as number) !== k.RTN_UNICAST) return false;
+  const legs = ns.pathsets.get(t.pathset[entry] as number)?.legs ?? [];
+  return legs.length === 1 && legs[0]?.ifindex === a.ifindex && legs[0].gatewayFamily === 0;
+};
+
+/** Addresses of a namespace's hosts and of the VLAN devices on them. */
+export const deriveAddresses = (ns: Namespace, pairs: Pairs, best: Best): Address[] => {
+  const found: Address[] = [];
+  for (const a of ns.addresses.values()) {
+    const phy = pairs.phy(ns.name, a.ifindex);
+    if (phy === '' || (a.flags & UNUSABLE) !== 0) continue;
+    found.push({
+      kind: 'address',
+      phy,
+      family: a.family === AF_INET6 ? 6 : 4,
+      address: a.local,
+      prefixlen: a.prefixlen,
+      connected: isConnected(ns, a, best),
+    });
+  }
+  return found;
+};
