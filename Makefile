@@ -29,8 +29,8 @@ native: packages-build ## C: the embedded data plane, build/lcpfwd, liblcpfwd.so
 	@for each in $(NATIVE); do $(MAKE) --no-print-directory -C $$each || exit 1; done
 
 .PHONY: test
-test: build packages-root packages-vm ## lint, types, native, unit, system and vm tests; closes with the sum
-	@scripts/test-all lint typecheck native unit node24 system vm
+test: build packages-root packages-vm ## lint, types, native, unit, system, vpp and vm tests; closes with the sum
+	@scripts/test-all lint typecheck native unit node24 system vpp vm
 
 .PHONY: test-unit
 test-unit: build ## the unit level (vitest); needs no root
@@ -43,6 +43,10 @@ test-node24: build ## the unit level on Node.js 24
 .PHONY: test-system
 test-system: build packages-root ## the system level (tap; root); FILES="test/system/pairs.tap.ts" picks
 	@scripts/test-all system
+
+.PHONY: test-vpp
+test-vpp: build packages-root ## the level with a real VPP, in VPP_PREFIX or installed (root); FILES picks
+	@scripts/test-all vpp
 
 .PHONY: test-vm
 test-vm: build packages-root packages-vm ## tap files on a kernel that has everything, user-mode-linux (root); FILES picks

@@ -20,7 +20,7 @@ export type LogLevel = (typeof logLevels)[number];
 
 /** One configured phy with its host interface. `phy` is unique, and so is (`netns`, `host`). */
 export interface PairConfig {
-  /** Name of the netdev that forwards, in lcpd's own namespace. */
+  /** Name of the netdev that forwards, in lcpd's own namespace; with driver `vpp` of VPP's interface. */
   readonly phy: string;
   /** Name of the interface that the control plane sees. */
   readonly host: string;
@@ -29,8 +29,32 @@ export interface PairConfig {
   readonly type: PairType;
 }
 
+/** Who forwards: lcpd's own forwarding process, or FD.io VPP. */
+export const drivers = ['embedded', 'vpp'] as const;
+export type Driver = (typeof drivers)[number];
+
+/** How lcpd speaks with VPP; `auto` takes shared memory where libvppapiclient is installed. */
+export const vppTransports = ['auto', 'socket', 'shm'] as const;
+
+/**
+ * How a phy of VPP and its host are joined: `lcp` lets linux_cp make the TAP or TUN; `attach` joins two interfaces that
+ * VPP has already, by the test plugin of linux_cp (for labs on kernels without vhost-net).
+ */
+export const pairBackends = ['lcp', 'attach'] as const;
+
+export interface VppConfig {
+  /** Unix socket of the binary API. */
+  readonly socket: string;
+  readonly transport: (typeof vppTransports)[number];
+  /** Unix socket of the statistics segment. */
+  readonly statsSocket: string;
+  readonly pairBackend: (typeof pairBackends)[number];
+}
+
 export interface DataplaneConfig {
-  readonly driver: 'embedded';
+  readonly driver: Driver;
+  /** Of driver `vpp`; the keys below are of the embedded one. */
+  readonly vpp: VppConfig;
   /** Forwarding threads, 1..8. */
   readonly workers: number;
   /** Bytes of table memory reserved (not touched until used). */
@@ -91,4 +115,4 @@ export interface Config {
 export const defaultControlSocket = '/run/lcpd/lcpd.sock';
 
 /** Areas that log, by folder. */
-export const logAreas = ['main', 'config', 'netlink', 'lcp', 'forwarding', 'northbound'] as const;
+export const logAreas = ['main', 'config', 'netlink', 'lcp', 'forwarding', 'vpp', 'northbound'] as const;

@@ -38,6 +38,7 @@ const liveSettings: readonly [string, (config: Config) => unknown][] = [
 
 const startSettings: readonly [string, (config: Config) => unknown][] = [
   ['dataplane.driver', (config) => config.dataplane.driver],
+  ['dataplane.vpp', (config) => JSON.stringify(config.dataplane.vpp)],
   ['dataplane.workers', (config) => config.dataplane.workers],
   ['dataplane.memory', (config) => config.dataplane.memoryBytes],
   ['dataplane.socket', (config) => config.dataplane.socket],

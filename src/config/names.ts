@@ -31,6 +31,17 @@ export function ifnameProblem(name: string): Problem | undefined {
   return undefined;
 }
 
+/** Names of VPP's interfaces: GigabitEthernet0/8/0, host-eth0, loop0.100; at most 63 bytes without white space. */
+export function vppInterfaceProblem(name: string): Problem | undefined {
+  const hint = 'give the name that `vppctl show interface` shows';
+  if (name === '') return { message: 'the interface name is empty', hint };
+  const bad = /\s/.exec(name) ?? UNPRINTABLE.exec(name);
+  if (bad !== null) return { message: `an interface name cannot contain ${JSON.stringify(bad[0])}`, hint };
+  const bytes = Buffer.byteLength(name);
+  if (bytes > 63) return { message: `the interface name has ${bytes} bytes, VPP has at most 63`, hint };
+  return undefined;
+}
+
 /** Network namespace names: what can be a file in /run/netns. */
 export function netnsProblem(name: string): Problem | undefined {
   const hint = 'give the name that `ip netns` shows; leave the key out for the namespace of lcpd itself';

@@ -6,8 +6,25 @@
 
 import { dirname } from 'node:path/posix';
 import { z } from 'zod';
-import { type Config, defaultControlSocket, logAreas, logLevels, unpairedRoutes } from './config.ts';
-import { formatSize, ifnameProblem, netnsProblem, type Problem, parseSize, socketPathProblem } from './names.ts';
+import {
+  type Config,
+  defaultControlSocket,
+  drivers,
+  logAreas,
+  logLevels,
+  pairBackends,
+  unpairedRoutes,
+  vppTransports,
+} from './config.ts';
+import {
+  formatSize,
+  ifnameProblem,
+  netnsProblem,
+  type Problem,
+  parseSize,
+  socketPathProblem,
+  vppInterfaceProblem,
+} from './names.ts';
 
 const KIB = 2 ** 10;
 const MIB = 2 ** 20;
@@ -67,7 +84,7 @@ const netns = text(netnsProblem);
 const level = z.enum(logLevels);
 
 export const pairSchema = z.strictObject({
-  phy: ifname,
+  phy: text(vppInterfaceProblem), // what a kernel device may be called is a rule of validate.ts
   host: ifname,
   netns: netns.optional(),
   type: z.enum(['tap', 'tun']).default('tap'),
@@ -75,7 +92,13 @@ export const pairSchema = z.strictObject({
 
 export const configSchema = z.strictObject({
   dataplane: section({
-    driver: z.literal('embedded').default('embedded'),
+    driver: z.enum(drivers).default('embedded'),
+    vpp: section({
+      socket: text(socketPathProblem).default('/run/vpp/api.sock'),
+      transport: z.enum(vppTransports).default('auto'),
+      'stats-socket': text(socketPathProblem).default('/run/vpp/stats.sock'),
+      'pair-backend': z.enum(pairBackends).default('lcp'),
+    }),
     workers: z.int().min(1).max(8).default(1),
     memory: size(64 * MIB, 1024 * GIB).default(4 * GIB),
     socket: text(socketPathProblem).optional(),
@@ -118,6 +141,12 @@ export function toConfig(parsed: ParsedConfig): Config {
   return {
     dataplane: {
       driver: dataplane.driver,
+      vpp: {
+        socket: dataplane.vpp.socket,
+        transport: dataplane.vpp.transport,
+        statsSocket: dataplane.vpp['stats-socket'],
+        pairBackend: dataplane.vpp['pair-backend'],
+      },
       workers: dataplane.workers,
       memoryBytes: dataplane.memory,
       socket: dataplane.socket ?? forwarderSocket(control.socket),

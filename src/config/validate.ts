@@ -4,7 +4,7 @@
 // with all the others: values of a wrong type are left out here, the schema reports them.
 
 import { defaultControlSocket } from './config.ts';
-import type { Problem } from './names.ts';
+import { ifnameProblem, type Problem, vppInterfaceProblem } from './names.ts';
 
 /** A problem of the value at `path`. */
 export interface PathProblem extends Problem {
@@ -29,9 +29,12 @@ function pairProblems(document: Record<string, unknown>): PathProblem[] {
   const problems: PathProblem[] = [];
   const phys = new Map<string, number>();
   const hosts = new Map<string, number>();
+  const ofKernel = record(document.dataplane).driver !== 'vpp';
   for (const [i, pair] of pairs.entries()) {
     const phy = stringOf(pair.phy);
     if (phy === undefined) continue;
+    const problem = ofKernel && vppInterfaceProblem(phy) === undefined ? ifnameProblem(phy) : undefined;
+    if (problem !== undefined) problems.push({ path: ['pairs', i, 'phy'], ...problem });
     const first = phys.get(phy);
     if (first === undefined) {
       phys.set(phy, i);
@@ -56,7 +59,7 @@ function pairProblems(document: Record<string, unknown>): PathProblem[] {
       const message = `host ${host} is already in pairs[${first}], ${place(netns)}`;
       problems.push({ path: ['pairs', i, 'host'], message, hint: 'give it another name or another netns' });
     }
-    const phy = netns === undefined ? phys.get(host) : undefined;
+    const phy = netns === undefined && ofKernel ? phys.get(host) : undefined;
     if (phy !== undefined) {
       const message = `host ${host} has the name of the phy in pairs[${phy}], ${place(netns)}`;
       problems.push({ path: ['pairs', i, 'host'], message, hint: 'give it another name, or a netns' });

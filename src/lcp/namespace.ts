@@ -183,7 +183,7 @@ export class Namespace {
           if (!decodeRoute(batch, offset, m)) return false;
           const routes = this.#routesOf(m.family);
           if (routes === undefined) return this.#applyMroute(batch, offset, m.family, type === k.RTM_NEWROUTE);
-          if (type === k.RTM_NEWROUTE) routes.add(m, flags, fromDump, this.#epoch, this.#dumpOif);
+          if (type === k.RTM_NEWROUTE) routes.add(m, flags, fromDump ? batch.part : 0, this.#epoch, this.#dumpOif);
           else routes.remove(m, this.#epoch);
           if (m.nhId !== 0 && type === k.RTM_NEWROUTE && !fromDump) this.nexthops.named(m.nhId, m.family);
           return true;

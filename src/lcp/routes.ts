@@ -27,6 +27,7 @@ import { ACTUAL_UNKNOWN, PrefixTable, packInfo, routeTosOf, routeTypeOf } from '
 import { Replaced } from './replaced.ts';
 import { ownType, RouteLegs } from './routelegs.ts';
 import { SourceRoutes } from './sourceroutes.ts';
+import { Twins } from './twins.ts';
 
 /** What a sweep after a dump covers; absent members cover all. */
 export interface RouteScope {
@@ -49,6 +50,7 @@ export class Routes {
   /** Routes for packets from a prefix only, which no data plane here can have. */
   readonly sources = new SourceRoutes();
   readonly replaced = new Replaced();
+  readonly #twins = new Twins();
   /** Routes over a device must be read again, 0: all of them. */
   onDoubt: (ifindex: number) => void = () => undefined;
   tosEntries = 0; // never the answer for a packet without
@@ -79,10 +81,10 @@ export class Routes {
   }
 
   /**
-   * Takes RTM_NEWROUTE. epoch is that of the running dump or of now; oif is the device that the dump
-   * is restricted to, undefined when it shows all routes of the key.
+   * Takes RTM_NEWROUTE. part: number of the datagram in the running dump, 0 for a notice. epoch is that of the running
+   * dump or of now; oif is the device that the dump is restricted to, undefined when it shows all routes of the key.
    */
-  add(m: RouteMessage, nlFlags: number, fromDump: boolean, epoch: number, oif?: number): void {
+  add(m: RouteMessage, nlFlags: number, part: number, epoch: number, oif?: number): void {
     if (!this.#honoured(m)) return;
     if (m.srcLen !== 0) {
       this.sources.set(m, epoch);
@@ -90,8 +92,8 @@ export class Routes {
     }
     const record = this.prefixes.findOrAdd(this.#table(m), m.dstLen, m.d0, m.d1, m.d2, m.d3);
     const set = this.legs.intern(m);
-    this.#put(m, record, set, nlFlags, fromDump, epoch, oif);
-    if (this.family === 6 && !fromDump) this.#changed(record);
+    this.#put(m, record, set, nlFlags, part, epoch, oif);
+    if (this.family === 6 && part === 0) this.#changed(record);
     else if (this.family === 6 && this.#unheard && set.legs.length > 1) this.hidden.suspect(record);
   }
 
@@ -106,21 +108,14 @@ export class Routes {
     if (this.hidden.revealed(record)) this.onDoubt(0);
   }
 
-  #put(
-    m: RouteMessage,
-    record: number,
-    set: PathSet,
-    nlFlags: number,
-    fromDump: boolean,
-    epoch: number,
-    oif?: number,
-  ): void {
+  #put(m: RouteMessage, record: number, set: PathSet, flags: number, part: number, epoch: number, oif?: number): void {
     const t = this.prefixes;
+    const fromDump = part !== 0;
     const info = this.#info(m);
-    const replace = (nlFlags & NLM_F_REPLACE) !== 0 || this.family === MPLS;
+    const replace = (flags & NLM_F_REPLACE) !== 0 || this.family === MPLS;
     const whole = fromDump && oif === undefined;
-    const behind = this.family === 6 || (nlFlags & NLM_F_APPEND) !== 0;
-    const retold = fromDump || (nlFlags & (NLM_F_CREATE | NLM_F_REPLACE)) === 0;
+    const behind = this.family === 6 || (flags & NLM_F_APPEND) !== 0;
+    const retold = fromDump || (flags & (NLM_F_CREATE | NLM_F_REPLACE)) === 0;
     // the span of equal keys and, in it, this route or the one whose place it takes
     let before = 0; // last entry in front of the span
     let last = 0; // last entry of the span
@@ -158,7 +153,9 @@ export class Routes {
     }
     // Nothing is put in front of an IPv6 route: one that replaced another there is a twin of this one, which stays.
     // (One with a nexthop object is told as replaced whenever the object changes: that replaces nothing.)
-    if (exact !== 0 && !(this.family === 6 && !fromDump && replace && victim !== 0 && m.nhId === 0)) {
+    const isTwin = fromDump ? this.#twins.has(exact, part) : replace && victim !== 0 && m.nhId === 0;
+    if (exact !== 0 && !(this.family === 6 && isTwin)) {
+      if (fromDump && this.family === 6) this.#twins.show(exact, part);
       if (!retold) this.#hold(record, exact, set);
       // a dump shows equal keys in the kernel's order; and a route that is known is announced only when the kernel
       // had removed it in silence and made it anew, in the place of a new one (or, without NLM_F_CREATE, that
@@ -191,7 +188,9 @@ export class Routes {
     }
     this.#sets.retain(set.id);
     const at = whole ? shown : fromDump || behind ? last : 0;
-    t.link(record, at !== 0 ? at : before, t.newEntry(m.priority, info, set.id, epoch));
+    const made = t.newEntry(m.priority, info, set.id, epoch);
+    t.link(record, at !== 0 ? at : before, made);
+    if (fromDump && this.family === 6) this.#twins.show(made, part);
     this.#count(this.#table(m), 1, info);
   }
 

@@ -35,6 +35,8 @@ export class MessageBatch implements Wire {
   messages = 0;
   /** True when the messages answer a dump of ours, false for notifications. */
   fromDump = false;
+  /** Number of the datagram that is being visited, another for each; set by {@link forEachMessage}. */
+  part = 0;
   malformed: MalformedCounts;
 
   constructor(bytes: Uint8Array, slots: number, malformed = new MalformedCounts()) {
@@ -93,6 +95,9 @@ export function walkMessages(batch: MessageBatch, handler: MessageHandler): numb
   return messages;
 }
 
+/** Datagrams visited so far. */
+let parts = 0;
+
 /**
  * Visits the rtnetlink messages of a batch in order. Broken datagrams end silently here: whoever received the
  * batch has walked and counted them. Messages refused by the handler are counted in `batch.malformed`.
@@ -103,6 +108,7 @@ export function forEachMessage(batch: MessageBatch, handler: MessageHandler): nu
   for (let i = 0; i < batch.datagrams; i++) {
     let at = batch.starts[i] as number;
     const end = batch.ends[i] as number;
+    batch.part = ++parts;
     while (end - at >= NLMSG_HDRLEN) {
       const length = u32[at >> 2] as number;
       if (length < NLMSG_HDRLEN || length > end - at) break;

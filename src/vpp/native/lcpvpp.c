@@ -12,14 +12,19 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bytes.h"
 
 enum { HEADER = 16, LENGTH_AT = 8, NAME = 64, PATH_LENGTH = 512 };
+
+/* Where the context lies in a request and in what answers it. */
+enum { REQUEST_CONTEXT_AT = 6, ANSWER_CONTEXT_AT = 2 };
 
 /* Bytes that may wait: for VPP, whose window the caller bounds, and for the caller, who may be in a long dump. */
 static const uint64_t most_output = 256u << 20;
@@ -27,6 +32,12 @@ static const uint64_t most_input = 1u << 30;
 
 /* Messages that may wait for us in VPP's memory; VPP stands still when there are more. */
 enum { QUEUE_LENGTH = 8192 };
+
+/*
+ * Requests that may wait for VPP in its memory. Its queue holds 1024 at least, and who writes into a full one waits
+ * for ever when VPP is dead. What VPP swallows is not answered, so that one more goes every SILENCE_MS of silence.
+ */
+enum { MOST_IN_VPP = 512, SILENCE_MS = 20 };
 
 struct library {
   int (*connect)(char *name, char *prefix, void (*received)(unsigned char *, int), int queue_length);
@@ -43,6 +54,11 @@ static struct {
   int32_t eventfd;
   int32_t told;
   int stop;
+  /* The writing thread waits for the answer with context `wake_at`, or a later one. */
+  int is_full;
+  uint32_t wake_at;
+  /* The last context that VPP has answered: it handles requests in order, and contexts grow. */
+  _Atomic uint32_t answered;
   struct bytes input;
   struct bytes output;
   struct library library;
@@ -75,10 +91,33 @@ static void fail(const char *what, const char *why) {
   pthread_mutex_unlock(&session.lock);
 }
 
+static uint32_t number_at(const uint8_t *bytes) {
+  uint32_t number;
+  memcpy(&number, bytes, sizeof number);
+  return ntohl(number);
+}
+
+/* Whether so many requests wait in VPP that the one with this context must wait here. */
+static int is_beyond(uint32_t context) {
+  uint32_t ahead = context - atomic_load_explicit(&session.answered, memory_order_relaxed);
+  return ahead > MOST_IN_VPP && ahead < UINT32_MAX / 2;
+}
+
+/* With the lock held. What is no answer has something else there: it only lets some more go. */
+static void note_answer(const uint8_t *message, int length) {
+  if (length < ANSWER_CONTEXT_AT + 4) return;
+  uint32_t context = number_at(message + ANSWER_CONTEXT_AT);
+  uint32_t before = atomic_load_explicit(&session.answered, memory_order_relaxed);
+  if (context - before == 0 || context - before > 2 * MOST_IN_VPP) return;
+  atomic_store_explicit(&session.answered, context, memory_order_relaxed);
+  if (session.is_full && context - session.wake_at < UINT32_MAX / 2) pthread_cond_signal(&session.wake);
+}
+
 /* Called by libvppapiclient's thread for every message; never waits, because VPP would wait with it. */
 static void received(unsigned char *message, int length) {
   if (length <= 0) return;
   pthread_mutex_lock(&session.lock);
+  note_answer(message, length);
   uint8_t *room = bytes_room(&session.input, (uint64_t)length + HEADER, most_input);
   if (room == NULL) {
     if (session.state == LCPVPP_OPEN) {
@@ -112,13 +151,38 @@ static int load(struct library *library, const char *path) {
   return -1;
 }
 
+/* Waits until VPP has answered half of what waits in it before this context; whether to go on. */
+static int wait_for_room(uint32_t context) {
+  pthread_mutex_lock(&session.lock);
+  session.is_full = 1;
+  session.wake_at = context - MOST_IN_VPP / 2;
+  while (!session.stop && is_beyond(context)) {
+    uint32_t before = atomic_load_explicit(&session.answered, memory_order_relaxed);
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += SILENCE_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    int error = pthread_cond_clockwait(&session.wake, &session.lock, CLOCK_MONOTONIC, &until);
+    uint32_t after = atomic_load_explicit(&session.answered, memory_order_relaxed);
+    if (error == ETIMEDOUT && after == before) break;
+  }
+  session.is_full = 0;
+  int stop = session.stop;
+  pthread_mutex_unlock(&session.lock);
+  return !stop;
+}
+
 /* Sends the frames; 0, or what vac_write said. */
 static int send_frames(const struct bytes *frames) {
   for (uint64_t at = frames->from; at < frames->to;) {
-    uint32_t length;
-    memcpy(&length, frames->data + at + LENGTH_AT, sizeof length);
-    length = ntohl(length);
-    int result = session.library.write((char *)frames->data + at + HEADER, (int)length);
+    uint32_t length = number_at(frames->data + at + LENGTH_AT);
+    const uint8_t *message = frames->data + at + HEADER;
+    if (length >= REQUEST_CONTEXT_AT + 4) {
+      uint32_t context = number_at(message + REQUEST_CONTEXT_AT);
+      if (is_beyond(context) && !wait_for_room(context)) return 0;
+    }
+    int result = session.library.write((char *)message, (int)length);
     if (result != 0) return result;
     at += HEADER + length;
   }
@@ -201,6 +265,7 @@ int32_t lcpvpp_open(const char *library, const char *prefix, const char *name) {
     strcpy(session.name, name);
     session.reason[0] = 0;
     session.stop = 0;
+    atomic_store(&session.answered, 0);
     pthread_t thread;
     /* Signals are the program's: none may be delivered to this thread or to libvppapiclient's. */
     sigset_t all, before;
@@ -245,9 +310,7 @@ int32_t lcpvpp_message_id(const char *name_crc) {
 static int are_frames(const uint8_t *frames, uint64_t length) {
   uint64_t at = 0;
   while (length - at >= HEADER) {
-    uint32_t size;
-    memcpy(&size, frames + at + LENGTH_AT, sizeof size);
-    size = ntohl(size);
+    uint32_t size = number_at(frames + at + LENGTH_AT);
     /* Every request has an id and a client_index, which vac_write fills in. */
     if (size < 6 || size > length - at - HEADER) return 0;
     at += HEADER + size;

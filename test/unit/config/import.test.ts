@@ -144,8 +144,8 @@ describe('pairs', () => {
     ['HundredGigabitEthernet1/af/0/1', '', /PCI device 0001:af:00.1;/],
     ['tap0', '', /--map tap0=PHY$/],
     ['loop1', 'set interface l2 bridge loop1 1 bvi', /lcpd does not bridge: make a bridge of Linux/],
-    ['host-a/b', '', /phy: an interface name cannot contain "\/"/],
-    ['host-lo', '', /phy: the loopback interface cannot be in a pair/],
+    ['host-a/b', '', /an interface name cannot contain "\/"/],
+    ['host-lo', '', /the loopback interface cannot be in a pair/],
     ['host-e0', '', /has the name of the phy in the pair of host-e0/],
   ])('%s is left to do', (name, more, expected) => {
     const result = script(`lcp create ${name} host-if e0\n${more}`);

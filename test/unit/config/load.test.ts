@@ -73,6 +73,12 @@ describe('values', () => {
     const config = configOf('control: { socket: /tmp/x/c.sock }\npairs: [{ phy: a, host: b }]');
     expect(config.dataplane).toEqual({
       driver: 'embedded',
+      vpp: {
+        socket: '/run/vpp/api.sock',
+        transport: 'auto',
+        statsSocket: '/run/vpp/stats.sock',
+        pairBackend: 'lcp',
+      },
       workers: 1,
       memoryBytes: 4 * 2 ** 30,
       socket: '/tmp/x/fwd.sock',
@@ -121,7 +127,7 @@ describe('errors', () => {
     ['nothing for a name', 'pairs:\n  - phy: a\n    host:', ['3 pairs[0].host: expected a text, found nothing']],
     ['missing phy', 'pairs:\n  - host: e0', ['2 pairs[0].phy: "phy" is missing']],
     ['missing host', 'pairs:\n\n  - phy: a', ['3 pairs[0].host: "host" is missing']],
-    ['wrong driver', 'dataplane: { driver: dpdk }', ['1 dataplane.driver: "dpdk" is not one of embedded']],
+    ['wrong driver', 'dataplane: { driver: dpdk }', ['1 dataplane.driver: "dpdk" is not one of embedded, vpp']],
     ['wrong type', 'pairs: [{ phy: a, host: b, type: tapp }]', ['1 pairs[0].type: "tapp" is not one of tap, tun']],
     ['too few workers', 'dataplane:\n  workers: 0', ['2 dataplane.workers: 0 is too small']],
     ['too many workers', 'dataplane:\n  workers: 9', ['2 dataplane.workers: 9 is too large']],

@@ -13,7 +13,8 @@ import { type RouteText, routeMessage } from './kernelbytes.ts';
 export const { NLM_F_CREATE: CREATE, NLM_F_EXCL: EXCL, NLM_F_REPLACE: REPLACE, NLM_F_APPEND: APPEND } = k;
 
 export type Event =
-  | readonly ['new' | 'dump', RouteText, flags?: number]
+  | readonly ['new', RouteText, flags?: number]
+  | readonly ['dump', RouteText, flags?: number, datagram?: number]
   | readonly ['del', RouteText]
   | readonly ['begin', oif?: number]
   | readonly ['sweep', scope?: { oif?: number; table?: number }, heardAll?: boolean];
@@ -35,7 +36,7 @@ export const play = (family: 4 | 6, dst: string, events: readonly Event[]): stri
       routes.add(
         routeMessage(args[0] as RouteText),
         (args[1] as number | undefined) ?? CREATE | EXCL,
-        what === 'dump',
+        what === 'dump' ? ((args[2] as number | undefined) ?? 1) : 0,
         epoch,
         oif,
       );

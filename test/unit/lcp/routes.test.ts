@@ -13,7 +13,7 @@ describe('bookkeeping', () => {
     const sets = new PathSets();
     return { sets, r: new Routes(4, sets) };
   };
-  const add = (r: Routes, text: RouteText) => r.add(routeMessage(text), CREATE, false, 1);
+  const add = (r: Routes, text: RouteText) => r.add(routeMessage(text), CREATE, 0, 1);
 
   it('tables are told when they get their first and lose their last entry', () => {
     const { r } = routes();
@@ -75,7 +75,7 @@ describe('bookkeeping', () => {
     expect([...sets.all()].map((p) => formatWords(2, p.prefsrc))).toEqual(['9.9.9.9']);
     const six = new PathSets();
     const r6 = new Routes(6, six);
-    r6.add(routeMessage(v6(['fe80::1'], { prefsrc: 'fd00::9' })), CREATE, false, 1);
+    r6.add(routeMessage(v6(['fe80::1'], { prefsrc: 'fd00::9' })), CREATE, 0, 1);
     expect([...six.all()].map((p) => [p.prefsrc, p.family])).toEqual([[0, 6]]);
   });
 });

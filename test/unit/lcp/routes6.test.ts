@@ -70,6 +70,16 @@ const TABLE6: readonly (readonly [string, readonly Event[], readonly string[]])[
     ['256:%2'],
   ],
   [
+    'what one datagram of a dump shows twice is there twice',
+    [['begin'], ['dump', attached(2)], ['dump', attached(2)], ['sweep', {}], ['del', attached(2)]],
+    ['256:%2'],
+  ],
+  [
+    'what a dump shows again in another datagram is there once',
+    [['begin'], ['dump', attached(2), 0, 1], ['dump', attached(2), 0, 2], ['sweep', {}]],
+    ['256:%2'],
+  ],
+  [
     'metrics are those of one leg, and no identity of a route with gateways',
     [
       ['new', v6(['fe80::1'], { mtu: 1400 })],

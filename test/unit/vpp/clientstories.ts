@@ -147,7 +147,7 @@ export function clientStories(kind: TransportKind): void {
       await client.request(itf.swInterfaceSetFlags, { sw_if_index: 1, flags: 0 });
       await until(() => first.length === 3);
       expect([first, second]).toEqual([
-        [0, 3, 2],
+        [0, 3, 0],
         [1, 1],
       ]);
     });

@@ -23,8 +23,12 @@ const familyOf = (address: Uint8Array): number => (address.length === 16 ? 6 : 4
 const pathKey = ({ weight: _weight, preference: _preference, ...rest }: FibPath): string =>
   JSON.stringify(rest, (_name, value: unknown) => (value instanceof Uint8Array ? hex(value) : value));
 
+/** No weight is one. */
+const weighed = (path: FibPath): FibPath => ({ ...path, weight: path.weight || 1 });
+
 function applyRoute(state: FakeState, is_add: boolean, is_multipath: boolean, told: Route): Outcome {
-  const { table_id, prefix, paths } = told;
+  const { table_id, prefix } = told;
+  const paths = told.paths.map(weighed);
   if (!state.tables.has(`${familyOf(prefix.address)}:${table_id}`)) return refused(ERROR.fib);
   if (is_add && paths.length === 0) return refused(-52);
   if (paths.some((path) => path.sw_if_index !== 0xffff_ffff && !state.interfaces.has(path.sw_if_index))) {
@@ -52,6 +56,7 @@ function covers(prefix: Route['prefix'], address: Uint8Array): boolean {
 }
 
 function lookup(state: FakeState, table: number, exact: number, prefix: Route['prefix']): Outcome {
+  if (!state.tables.has(`${familyOf(prefix.address)}:${table}`)) return refused(ERROR.fib);
   const best = ([...state.routes.values()] as Route[])
     .filter((each) => each.table_id === table && covers(each.prefix, prefix.address))
     .filter((each) => (exact === 0 ? each.prefix.len <= prefix.len : each.prefix.len === prefix.len))
@@ -130,8 +135,10 @@ function addMpls(state: FakeState): void {
   });
   state.rule(mroute.ipMrouteAddDel, ({ is_add, route: told }: MessageValue<typeof mroute.ipMrouteAddDel>) => {
     const { prefix, table_id } = told;
+    if (!state.tables.has(`${prefix.af === 1 ? 6 : 4}:${table_id}`)) return refused(ERROR.fib);
     const key = `${table_id} ${prefix.af} ${hex(prefix.src_address)} ${hex(prefix.grp_address)}/${prefix.grp_address_length}`;
-    if (is_add) state.mroutes.set(key, told);
+    const paths = told.paths.map((each) => ({ ...each, path: weighed(each.path) }));
+    if (is_add) state.mroutes.set(key, { ...told, paths });
     else state.mroutes.delete(key);
     return { reply: { stats_index: state.mroutes.size } };
   });

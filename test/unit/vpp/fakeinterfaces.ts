@@ -35,8 +35,7 @@ function changed(state: FakeState, of: FakeInterface, deleted = false): void {
 function remove(state: FakeState, index: number): Outcome {
   const found = state.interfaces.get(index);
   if (found === undefined) return refused(ERROR.interface);
-  state.interfaces.delete(index);
-  state.pairs.delete(index);
+  state.removeInterface(index);
   changed(state, found, true);
   return {};
 }
@@ -51,12 +50,16 @@ function addMaking(state: FakeState): void {
   state.rule(subif.deleteLoopback, ({ sw_if_index }: MessageValue<typeof subif.deleteLoopback>) =>
     remove(state, sw_if_index),
   );
-  state.rule(afPacketCreateV3, ({ host_if_name }: MessageValue<typeof afPacketCreateV3>) =>
-    made(state.addInterface(`host-${host_if_name}`, 'af-packet', {})),
-  );
+  const hostInterface = (device: string): FakeInterface | undefined =>
+    [...state.interfaces.values()].find((each) => each.interface_name === `host-${device}`);
+  state.rule(afPacketCreateV3, ({ host_if_name }: MessageValue<typeof afPacketCreateV3>) => {
+    if (state.devices?.has(host_if_name) === false) return refused(-71);
+    if (hostInterface(host_if_name) !== undefined) return refused(-79);
+    return made(state.addInterface(`host-${host_if_name}`, 'af-packet', { flags: 2 }));
+  });
   state.rule(afPacketDelete, ({ host_if_name }: MessageValue<typeof afPacketDelete>) => {
-    const found = [...state.interfaces.values()].find((each) => each.interface_name === `host-${host_if_name}`);
-    return found === undefined ? refused(ERROR.interface) : remove(state, found.sw_if_index);
+    const found = hostInterface(host_if_name);
+    return found === undefined ? refused(-11) : remove(state, found.sw_if_index);
   });
   state.rule(tapCreateV3, ({ id }: MessageValue<typeof tapCreateV3>) =>
     made(state.addInterface(`tap${id}`, 'tap', {})),
@@ -89,7 +92,9 @@ function addState(state: FakeState): void {
   }));
   state.rule(itf.wantInterfaceEvents, () => ({}));
   withInterface(state, itf.swInterfaceSetFlags, (found, { flags }) => {
-    found.flags = (flags & 1) === 0 ? found.flags & ~1 : found.flags | 3;
+    // The link of a loopback goes with it.
+    const link = found.dev === 'Loopback' ? 0 : found.flags & 2;
+    found.flags = (flags & 1) === 0 ? link : 3;
     changed(state, found);
     return {};
   });
@@ -98,6 +103,7 @@ function addState(state: FakeState): void {
     return {};
   });
   withInterface(state, itf.hwInterfaceSetMtu, (found, { mtu }) => {
+    if (found.dev === 'Loopback') return refused(-126);
     found.link_mtu = mtu;
     return {};
   });
@@ -106,7 +112,9 @@ function addState(state: FakeState): void {
     return {};
   });
   withInterface(state, itf.swInterfaceGetMacAddress, (found) => ({ reply: { mac_address: found.l2_address } }));
-  withInterface(state, itf.swInterfaceSetPromisc, () => ({}));
+  withInterface(state, itf.swInterfaceSetPromisc, ({ dev }) =>
+    ['Loopback', 'af-packet'].includes(dev) ? refused(ERROR.unspecified) : {},
+  );
   withInterface(state, itf.swInterfaceSetRxMode, () => ({}));
   withInterface(state, itf.swInterfaceTagAddDel, (found, { is_add, tag }) => {
     found.tag = is_add ? tag : '';
@@ -138,7 +146,7 @@ function addAddresses(state: FakeState): void {
       .map((prefix) => ({ sw_if_index: found.sw_if_index, prefix })),
   }));
   withInterface(state, ip.swInterfaceIp6EnableDisable, (found, { enable }) => {
-    if (found.ip6 === enable) return refused(ERROR.exists);
+    if (found.ip6 && enable) return refused(ERROR.exists);
     found.ip6 = enable;
     return {};
   });
@@ -195,7 +203,8 @@ function addPairs(state: FakeState): void {
   state.rule(lcp.lcpItfPairGetV2, ({ cursor, sw_if_index }: MessageValue<typeof lcp.lcpItfPairGetV2>) => {
     if (sw_if_index === ALL) return page(cursor);
     const found = state.pairs.get(sw_if_index);
-    return { rows: found === undefined ? [] : [found as unknown as Values], reply: { cursor: ALL } };
+    if (found === undefined) return refused(ERROR.interface);
+    return { rows: [found as unknown as Values], reply: { cursor: ALL } };
   });
   state.rule(lcp.lcpDefaultNsSet, ({ netns }: MessageValue<typeof lcp.lcpDefaultNsSet>) => {
     state.defaultNs = netns;

@@ -50,7 +50,16 @@ export interface FakePair {
   readonly netns: string;
 }
 
-export const ERROR = { interface: -2, fib: -3, entry: -6, value: -7, unimplemented: -9, address: -105, exists: -81 };
+export const ERROR = {
+  unspecified: -1,
+  interface: -2,
+  fib: -3,
+  entry: -6,
+  value: -7,
+  unimplemented: -9,
+  address: -105,
+  exists: -81,
+};
 
 type Rule = (input: Values) => Outcome;
 
@@ -74,7 +83,11 @@ export class FakeState {
   defaultNs = '';
   readonly #rules = new Map<string, Rule>();
   #events: FakeEvent[] = [];
+  /** Indices of interfaces that are gone: VPP gives out the last one first. */
+  readonly #freed: number[] = [];
   #nextInterface = 0;
+  /** Network devices beside this VPP; any that is asked for when undefined. */
+  devices: ReadonlySet<string> | undefined;
 
   constructor() {
     addInterfaceRules(this);
@@ -100,7 +113,7 @@ export class FakeState {
   }
 
   addInterface(name: string, dev: string, more: Partial<FakeInterface>): FakeInterface {
-    const index = this.#nextInterface++;
+    const index = this.#freed.pop() ?? this.#nextInterface++;
     const made: FakeInterface = {
       sw_if_index: index,
       sup_sw_if_index: index,
@@ -124,5 +137,16 @@ export class FakeState {
     };
     this.interfaces.set(index, made);
     return made;
+  }
+
+  removeInterface(index: number): void {
+    this.interfaces.delete(index);
+    this.pairs.delete(index);
+    this.#freed.push(index);
+  }
+
+  /** Names of the messages that have a rule. */
+  get ruled(): readonly string[] {
+    return [...this.#rules.keys()];
   }
 }

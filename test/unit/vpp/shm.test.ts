@@ -3,6 +3,7 @@
  */
 import { spawn } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
+import { ipTableAddDelV2 } from '../../../src/vpp/api/ip.ts';
 import { ipRouteAddDelV2 } from '../../../src/vpp/api/route.ts';
 import { createLoopback } from '../../../src/vpp/api/subinterface.ts';
 import { showVersion } from '../../../src/vpp/api/vpe.ts';
@@ -12,7 +13,7 @@ import { encodePaths, RouteEncoder } from '../../../src/vpp/routebatch.ts';
 import { ShmTransport } from '../../../src/vpp/shm.ts';
 import { STATE, shmLibrary } from '../../../src/vpp/shmlibrary.ts';
 import { clientStories } from './clientstories.ts';
-import { connectTo, shmIsFree, startFake } from './lab.ts';
+import { connectTo, shmIsFree, startFake, until } from './lab.ts';
 
 clientStories('shm');
 
@@ -81,6 +82,19 @@ describe('sessions in shared memory', () => {
     expect(await ended).toMatchObject({ code: 'VPP_CONNECT', message: expect.stringContaining('vac_write') as string });
     await fake.listen();
     expect(await (await connectTo(fake, {}, 'shm')).request(showVersion, {})).toMatchObject({ retval: 0 });
+  });
+
+  it('leave no more with a silent VPP than its queue holds, and a little more as time goes', async () => {
+    const fake = await startFake((each) => each.swallow(ipTableAddDelV2));
+    const client = await connectTo(fake, { probeMs: 10_000 }, 'shm');
+    const all = Array.from({ length: 1500 }, () => client.request(ipTableAddDelV2, { is_add: true }));
+    const ended = Promise.allSettled(all);
+    const held = (): number => fake.seen.filter((name) => name === ipTableAddDelV2.name).length;
+    await until(() => held() >= 520);
+    expect(held()).toBeLessThan(600);
+    client.close();
+    expect(new Set((await ended).map(({ status }) => status))).toEqual(new Set(['rejected']));
+    await shmIsFree();
   });
 
   it('take whole frames only', async () => {
