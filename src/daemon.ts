@@ -8,8 +8,9 @@ import { EmbeddedDataPlane } from './forwarding/driver.ts';
 import { type Core, StateChanges } from './lcp/core.ts';
 import { CoreView, health } from './lcp/coreview.ts';
 import type { DataPlane, DataPlaneEvent } from './lcp/dataplane.ts';
+import type { Keepsake } from './lcp/keepsakes.ts';
 import { Namespace } from './lcp/namespace.ts';
-import { keyOf } from './lcp/objects.ts';
+import { keyOf, type Pair } from './lcp/objects.ts';
 import type { PairSpec } from './lcp/pairs.ts';
 import { Pipeline } from './lcp/pipeline.ts';
 import { Reconciler } from './lcp/reconcile.ts';
@@ -109,10 +110,19 @@ export class Daemon {
         else this.#log.debug(fields, 'refused again');
         this.#changes.publish(operation.object.kind, 'refused', key, result.message);
       },
+      onHostAnew: (pair: Pair, ifindex: number, keepsake: Keepsake) => void this.#restore(pair, ifindex, keepsake),
       onAdopted: (summary: { objects: number; routes: number; ms: number }) => {
         this.#log.info({ ...summary, ms: Math.round(summary.ms) }, 'data plane read');
       },
     };
+  }
+
+  /** What a host of the data plane's former life had in the kernel is given to the one in its place. */
+  async #restore({ phy, host }: Pair, ifindex: number, keepsake: Keepsake): Promise<void> {
+    const refused = await this.#links.restore(ifindex, keepsake);
+    const { devices, addresses, neighbours } = keepsake;
+    const given = { devices: devices.length, addresses: addresses.length, neighbours: neighbours.length };
+    this.#log[refused.length === 0 ? 'info' : 'warn']({ phy, host, ...given, refused }, 'host restored');
   }
 
   /** Whether the data plane has held everything at least once. */

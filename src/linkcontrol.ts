@@ -1,6 +1,7 @@
 // Writes to kernel links for a driver: requests on one socket per namespace, and the mirror's view of the result.
 
 import type { LinkChange, LinkControl, LinkFacts } from './lcp/dataplane.ts';
+import type { Keepsake } from './lcp/keepsakes.ts';
 import type { Namespace } from './lcp/namespace.ts';
 import { isProgrammingError } from './lib/errors.ts';
 import { setLink, useNeighbour } from './netlink/change.ts';
@@ -8,6 +9,7 @@ import { netnsPath } from './netlink/netns.ts';
 import { RtnlRequester } from './netlink/request.ts';
 import { NetlinkSocket } from './netlink/socket.ts';
 import { IFF_LOWER_UP, IFF_PROMISC, IFF_UP } from './netlink/uapi.ts';
+import { restoreHost } from './restore.ts';
 
 /** How long the mirror may take to show what the kernel has acknowledged. */
 const SEEN_TIMEOUT_MS = 1000;
@@ -89,6 +91,13 @@ export class KernelLinks implements LinkControl {
       if (isProgrammingError(error)) throw error;
       this.unsolicited++;
     }
+  }
+
+  /** Gives a host what its predecessor had; resolves with what was refused. */
+  restore(ifindex: number, keepsake: Keepsake): Promise<string[]> {
+    const ns = this.#namespaces.get(keepsake.netns);
+    if (ns === undefined) return Promise.resolve([`network namespace ${keepsake.netns} is gone`]);
+    return restoreHost(this.#requester(keepsake.netns), ns, ifindex, keepsake);
   }
 
   /** Lets go of a namespace, so that it can end. */

@@ -163,6 +163,8 @@ export interface DataPlane {
   readonly sharedPathSets: boolean;
   /** Whether it holds addresses of interfaces (kind `address`); the routes of the local table are told anyway. */
   readonly hasAddresses: boolean;
+  /** Whether hosts vanish with it, so that what the kernel had on them has to be given back. */
+  readonly hostsEndWithIt: boolean;
   /** Its interfaces, where phys are its own and no kernel devices. */
   readonly phys?: PhySource;
 

@@ -9,6 +9,7 @@
 
 import type { DataPlane, Operation, OperationResult } from './dataplane.ts';
 import { DeltaTable, type RetryPolicy } from './delta.ts';
+import { type Keepsake, Keepsakes } from './keepsakes.ts';
 import type { Namespace } from './namespace.ts';
 import { KINDS, keyOf, type Pair } from './objects.ts';
 import { Pairs, phyOfAlias, type UnpairedRoutes } from './pairs.ts';
@@ -31,6 +32,8 @@ export interface RoundStats {
 export interface ReconcileObserver {
   onPair(phy: string, state: string, reason: string): void;
   onRefused(operation: Operation, result: OperationResult, first: boolean): void;
+  /** A pair has got a host in the place of one that vanished with the data plane. */
+  onHostAnew(pair: Pair, ifindex: number, keepsake: Keepsake): void;
   onAdopted(summary: { objects: number; routes: number; ms: number }): void;
 }
 
@@ -45,6 +48,7 @@ export class Reconciler {
   readonly #observer: ReconcileObserver;
   readonly #now: () => number;
   readonly #wishes: Wishes;
+  readonly #keepsakes: Keepsakes;
   #adopted = false;
   #routesRetryAt: number | undefined;
 
@@ -60,6 +64,7 @@ export class Reconciler {
     this.#observer = observer;
     this.#now = now;
     this.delta = new DeltaTable(retry);
+    this.#keepsakes = new Keepsakes(now);
     this.routes = new RouteSync(dataplane, this.delta, this.pairs);
     this.#wishes = new Wishes({
       namespaces,
@@ -79,6 +84,7 @@ export class Reconciler {
   /** The data plane lost what it held, or may have. */
   lost(): void {
     this.#adopted = false;
+    this.#keepsakes.lost();
   }
 
   /** A namespace appeared, vanished or was read: its tables and every pair may be different. */
@@ -211,12 +217,22 @@ export class Reconciler {
     });
   }
 
+  #seeHosts(): void {
+    for (const { phy, netns } of this.pairs.specs()) {
+      const ns = this.namespaces.get(netns);
+      if (ns !== undefined && this.pairs.host(phy) !== 0) this.#keepsakes.see(phy, ns, this.pairs.host(phy));
+    }
+  }
+
   /** A pair was made, changed or removed: everything over its host is looked at again. */
   #pairSettled(pair: Pair, op: 'set' | 'delete', result: OperationResult): void {
     const ns = this.namespaces.get(pair.netns);
     const attached = op === 'set' && result.ok && pair.phyIfindex !== 0;
     const host = attached ? (result.handle ?? 0) : 0;
     const before = this.pairs.join(pair.phy, pair.netns, host);
+    const keepsake = host === 0 ? undefined : this.#keepsakes.take(pair.phy, pair.netns, host);
+    if (keepsake !== undefined) this.#observer.onHostAnew(pair, host, keepsake);
+    if (this.pairs.spec(pair.phy) === undefined) this.#keepsakes.forget(pair.phy);
     if (before !== 0) ns?.reviewDevice(before);
     if (host !== 0) ns?.reviewDevice(host);
     this.#wishes.portChanged(pair.phy);
@@ -229,6 +245,7 @@ export class Reconciler {
     const started = this.#now();
     if (!this.#adopted) await this.adopt();
     this.#wishes.derive();
+    if (this.#dataplane.hostsEndWithIt) this.#seeHosts();
     // tables go last: their routes are withdrawn one by one first
     await this.#apply(this.delta.due('delete', ['pair', 'subif', 'link', 'address', 'neighbour', 'mroute'], started));
     await this.#apply(this.delta.due('set', ['pair'], started));

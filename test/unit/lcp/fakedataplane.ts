@@ -48,6 +48,7 @@ export class FakeDataPlane implements dp.DataPlane {
   readonly unsupported = new Map<string, string>();
   sharedPathSets = true;
   hasAddresses = false;
+  hostsEndWithIt = false;
   /** Answers after a turn of the event loop. */
   late = false;
   /** Refuses every operation and route the first time that it is asked for it. */

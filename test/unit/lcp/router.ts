@@ -4,6 +4,7 @@
 // Invariants: nothing happens outside the calls; the clock is a number. settle() goes on until nothing is left.
 
 import type { Operation, OperationResult } from '../../../src/lcp/dataplane.ts';
+import type { Keepsake } from '../../../src/lcp/keepsakes.ts';
 import { Namespace } from '../../../src/lcp/namespace.ts';
 import { FIRST_HANDLE, type Link, type Pair, SPECIAL, tableKey } from '../../../src/lcp/objects.ts';
 import { hostAlias, type PairSpec } from '../../../src/lcp/pairs.ts';
@@ -34,6 +35,7 @@ export class Router {
   readonly reconciler: Reconciler;
   readonly refused: string[] = [];
   readonly pairEvents: string[] = [];
+  readonly restored: { pair: Pair; ifindex: number; keepsake: Keepsake }[] = [];
   readonly adopted: { objects: number; routes: number }[] = [];
   readonly #deliver: (messages: Message[], apply: (part: Message[]) => void) => void;
   now = 1000;
@@ -52,6 +54,7 @@ export class Router {
       onPair: (phy: string, state: string, reason: string) => this.pairEvents.push(`${phy} ${state} ${reason}`.trim()),
       onRefused: (o: Operation, _r: OperationResult, first: boolean) =>
         this.refused.push(`${o.op} ${o.object.kind}${first ? '' : ' again'}`),
+      onHostAnew: (pair: Pair, ifindex: number, keepsake: Keepsake) => this.restored.push({ pair, ifindex, keepsake }),
       onAdopted: (summary: { objects: number; routes: number }) => this.adopted.push(summary),
     };
     this.reconciler = new Reconciler(
