@@ -6,6 +6,7 @@ import type { NexthopRow, PathRow } from '../lcp/view.ts';
 import type { MethodName, Methods } from '../northbound/protocol.ts';
 import { byAddress, byName, byNumber, type Order } from './order.ts';
 import type { Column } from './table.ts';
+import { formatTime } from './time.ts';
 
 /** What a list method's rows look like on a terminal. */
 export interface Listing<Row> {
@@ -29,6 +30,7 @@ type ListMethod =
   | 'adjacencies'
   | 'punts'
   | 'counters'
+  | 'messages'
   | 'interfaces';
 
 /** `via 192.0.2.1 dev e0 weight 2 linkdown`; the weight only where there is a choice. */
@@ -225,6 +227,19 @@ export const listings: { readonly [M in ListMethod]: Listing<RowOf<M>> } = {
       { title: 'VALUE', value: (row) => row.value },
     ],
     orders: [byName((row) => row.phy), byName((row) => row.name)],
+  },
+  messages: {
+    summary: 'the last messages between lcpd and VPP, with their first bytes',
+    columns: [
+      { title: 'TIME', value: (row) => formatTime(row.time) },
+      { title: 'DIRECTION', value: (row) => row.direction },
+      { title: 'MESSAGE', value: (row) => row.name },
+      { title: 'COUNT', value: (row) => row.count },
+      { title: 'LENGTH', value: (row) => row.length },
+      { title: 'NOTE', value: (row) => row.note },
+      { title: 'BYTES', value: (row) => row.bytes },
+    ],
+    orders: [],
   },
   interfaces: {
     summary: 'traffic of each pair',

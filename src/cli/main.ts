@@ -13,7 +13,7 @@ import { CliError, exitCodeHelp, exitCodes } from './exit.ts';
 import { lookupCommand } from './lookup.ts';
 import { print, printJson, printJsonLine } from './output.ts';
 import { type GlobalOptions, reportFailure, withConnection } from './run.ts';
-import { showCommand } from './show.ts';
+import { showCommand, showListing } from './show.ts';
 import { printable } from './table.ts';
 import {
   formatDiff,
@@ -150,6 +150,13 @@ function program(): Command {
         .option('--timeout <seconds>', 'stop after this time', parseSecondsMs)
         .option('--all', 'forwarded packets too')
         .action((_options: unknown, self: Command) => trace(self.optsWithGlobals())),
+    )
+    .addCommand(
+      command('vpp', 'the data plane VPP').addCommand(
+        command('trace', 'the last messages between lcpd and VPP; the same as `show messages`').action(
+          (_options: unknown, self: Command) => showListing('messages', self.optsWithGlobals()),
+        ),
+      ),
     )
     .addCommand(
       command('resync', 'read the kernel again and compare')

@@ -31,7 +31,8 @@ function paramsOf(method: ListMethod, options: ShowOptions): Methods[ListMethod]
   };
 }
 
-async function show<M extends ListMethod>(method: M, options: ShowOptions): Promise<void> {
+/** Prints a listing. */
+export async function showListing<M extends ListMethod>(method: M, options: ShowOptions): Promise<void> {
   const { columns, orders } = listings[method];
   await withConnection(options, async (connection) => {
     type Row = Methods[M]['event'];
@@ -59,7 +60,7 @@ export function showCommand(): Command {
         .option('--prefix <prefix>', 'only this prefix and those inside it', requirePrefix(parsePrefix))
         .option('--limit <rows>', 'at most so many', parseCount);
     }
-    listing.action((_options: unknown, self: Command) => show(method, self.optsWithGlobals<ShowOptions>()));
+    listing.action((_options: unknown, self: Command) => showListing(method, self.optsWithGlobals<ShowOptions>()));
     command.addCommand(listing);
   }
   return command;

@@ -4,6 +4,7 @@ import type { DiffResult, LookupRow, PlanResult, StatusRow, TracePacket, WatchEv
 import { formatPath } from './listing.ts';
 import { summarize } from './packet.ts';
 import { formatTable, printable } from './table.ts';
+import { formatTime } from './time.ts';
 
 /** `850 ms`, `12 s`, `3 min 4 s`, `2 d 5 h`. */
 export function formatDuration(ms: number): string {
@@ -29,14 +30,6 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
 }
 
-/** Local time of day with ms: what a person compares with the clock. */
-function formatTime(unixMs: number): string {
-  const at = new Date(unixMs);
-  const two = (value: number) => String(value).padStart(2, '0');
-  const ms = String(at.getMilliseconds()).padStart(3, '0');
-  return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${ms}`;
-}
-
 /** '' is lcpd's own namespace. */
 export function namespaceName(name: string): string {
   return name === '' ? '(own)' : printable(name);
@@ -50,6 +43,8 @@ export function formatStatus(status: StatusRow): string {
   const forwarder = [
     `${dataplane.driver} ${dataplane.state}, generation ${dataplane.generation}`,
     ...(dataplane.pid === undefined ? [] : [`pid ${dataplane.pid}`]),
+    ...(dataplane.version === undefined ? [] : [dataplane.version]),
+    ...(dataplane.transport === undefined ? [] : [`by ${dataplane.transport}`]),
     ...(dataplane.workers === undefined ? [] : [`${dataplane.workers} worker${dataplane.workers === 1 ? '' : 's'}`]),
     ...(dataplane.memoryUsed === undefined ? [] : [`${formatBytes(dataplane.memoryUsed)} in use`]),
   ];

@@ -2,7 +2,7 @@
 
 import { LcpError } from '../lib/errors.ts';
 import { type Core, openWork, type StateChanges } from './core.ts';
-import type { TracedPacket } from './dataplane.ts';
+import type { MessageRow, TracedPacket } from './dataplane.ts';
 import { diff } from './diff.ts';
 import { lookupRows } from './lookup.ts';
 import { routeRows } from './routerows.ts';
@@ -102,6 +102,13 @@ export class CoreView implements View {
       namespaces: [...this.#core.sources.values()].map((source) => this.#namespaceRow(source.ns.name)),
       rounds: { count, lastMs, maxMs, operations: operations + stats.routes, failed: failed + stats.failed },
     };
+  }
+
+  messages(): MessageRow[] {
+    const { dataplane } = this.#core;
+    if (dataplane.messages !== undefined) return dataplane.messages();
+    const message = `the ${dataplane.name} data plane is not spoken with by messages`;
+    throw new LcpError('NOT_SUPPORTED', { op: 'show messages', message, hint: 'they are those of driver vpp' });
   }
 
   #namespaceRow(name: string): NamespaceStatusRow {

@@ -119,6 +119,25 @@ export interface DataPlaneInfo {
   readonly pid?: number;
   readonly workers?: number;
   readonly memoryUsed?: number;
+  /** Release of a data plane that is another project's, and how it is spoken with. */
+  readonly version?: string;
+  readonly transport?: string;
+}
+
+/** A message between lcpd and a data plane with an API. */
+export interface MessageRow {
+  /** Milliseconds since 1970. */
+  readonly time: number;
+  readonly direction: 'sent' | 'received';
+  readonly name: string;
+  /** Messages that the row stands for: those sent in bulk are one row. */
+  readonly count: number;
+  /** Bytes of the message. */
+  readonly length: number;
+  /** The first bytes, hexadecimal. */
+  readonly bytes: string;
+  /** What was noticed about it. */
+  readonly note: string;
 }
 
 /** Something the data plane asks the control plane to do. */
@@ -199,6 +218,8 @@ export interface DataPlane {
   counters(): CounterRow[];
   /** Packets after a sequence number, oldest first. arm: record every one of the next n. */
   traces(after: number, arm: number): TracedPacket[];
+  /** The last messages, oldest first, where there are any. */
+  messages?(): MessageRow[];
 }
 
 /** Kernel links, handed to a driver by the composition root (drivers do not speak netlink). */

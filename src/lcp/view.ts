@@ -5,6 +5,7 @@
 // name, and '' is lcpd's own namespace. Absent optional members mean "not known" or "does not apply".
 // A View throws LcpError for what the operator may read; anything else is a programming error.
 
+import type { MessageRow } from './dataplane.ts';
 import type {
   AddressRow,
   AdjacencyRow,
@@ -23,6 +24,7 @@ import type {
   UnsupportedRow,
 } from './rows.ts';
 
+export type { MessageRow } from './dataplane.ts';
 export type * from './rows.ts';
 
 export type HealthState = 'ok' | 'degraded' | 'starting';
@@ -50,6 +52,9 @@ export interface DataplaneStatusRow {
   workers?: number;
   /** Bytes of table memory in use. */
   memoryUsed?: number;
+  /** Release of a data plane that is another project's, and how it is spoken with. */
+  version?: string;
+  transport?: string;
 }
 
 export interface NamespaceStatusRow {
@@ -250,6 +255,8 @@ export interface View {
   /** `all`: counters that are zero too. */
   counters(request: { all?: boolean }): MaybePromise<CounterRow[]>;
   punts(): MaybePromise<PuntRow[]>;
+  /** The last messages between lcpd and the data plane. Throws NOT_SUPPORTED where there are none. */
+  messages(): MaybePromise<MessageRow[]>;
   /** One row for each address, in the order asked. */
   lookup(request: LookupRequest): MaybePromise<LookupRow[]>;
   /** Re-reads kernel and data plane. */

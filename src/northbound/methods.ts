@@ -110,6 +110,7 @@ const factories: Record<MethodName, Factory> = {
   adjacencies: rows((view) => view.adjacencies()),
   interfaces: rows((view) => view.interfaces()),
   punts: rows((view) => view.punts()),
+  messages: rows((view) => view.messages()),
   routes: (view, method, params) => {
     const filter = present(checked(routeFilter, method, params));
     return { kind: 'rows', run: () => view.routes(filter) };

@@ -19,6 +19,7 @@ import type {
   LinkRow,
   LookupRequest,
   LookupRow,
+  MessageRow,
   MrouteRow,
   NeighbourRow,
   NexthopRow,
@@ -95,6 +96,7 @@ export interface Methods {
   interfaces: Rows<None, InterfaceRow>;
   counters: Rows<{ all?: boolean }, CounterRow>;
   punts: Rows<None, PuntRow>;
+  messages: Rows<None, MessageRow>;
   lookup: Rows<LookupRequest, LookupRow>;
   diff: Unary<None, DiffResult>;
   waitSynced: Unary<{ timeoutMs: number }, WaitSyncedResult>;

@@ -115,7 +115,8 @@ describe('listings', () => {
     expect(out).toMatch(expected);
   });
 
-  it('counters that are zero only with --all', async () => {
+  it('the last messages with `vpp trace`; counters that are zero only with --all', async () => {
+    expect((await lcpctl('vpp', 'trace')).out).toMatch(/sent +ip_route_add_del +9 +60 +- +00ff/);
     expect((await lcpctl('show', 'counters')).out).not.toContain('rx-giant');
     expect((await lcpctl('show', 'counters', '--all')).out).toMatch(/rx-giant +0/);
   });
@@ -166,6 +167,7 @@ describe('--json', () => {
     'interfaces',
     'counters',
     'punts',
+    'messages',
   ])('show %s is one array', async (kind) => {
     const { code, out } = await lcpctl('show', kind, '--json');
     expect(code).toBe(0);

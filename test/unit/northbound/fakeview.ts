@@ -164,6 +164,9 @@ export function fakeView(): FakeView {
       ...(all === true ? [{ phy: 'wan0', name: 'rx-giant', value: 0 }] : []),
     ],
     punts: () => [{ phy: 'wan0', reason: 'for-us', packets: 7 }],
+    messages: () => [
+      { time: 0, direction: 'sent', name: 'ip_route_add_del', count: 9, length: 60, bytes: '00ff', note: '' },
+    ],
     lookup: ({ addresses, table }) =>
       addresses.map((address) => {
         if (address.startsWith('x')) return { address, error: 'not an IP address' };
