@@ -62,6 +62,12 @@ export class KernelLinks implements LinkControl {
     return undefined;
   }
 
+  /** Index of the link of a name; undefined when there is none. */
+  ifindexOf(netns: string, name: string): number | undefined {
+    for (const link of this.#namespaces.get(netns)?.links.values() ?? []) if (link.name === name) return link.ifindex;
+    return undefined;
+  }
+
   async set(netns: string, ifindex: number, change: LinkChange): Promise<void> {
     await setLink(this.#requester(netns), ifindex, change);
     const deadline = Date.now() + SEEN_TIMEOUT_MS;

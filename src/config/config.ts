@@ -37,10 +37,10 @@ export type Driver = (typeof drivers)[number];
 export const vppTransports = ['auto', 'socket', 'shm'] as const;
 
 /**
- * How a phy of VPP and its host are joined: `lcp` lets linux_cp make the TAP or TUN; `attach` joins two interfaces that
+ * How a phy of VPP and its host are joined: `linux-cp` makes the TAP or TUN; `attach` joins two interfaces that
  * VPP has already, by the test plugin of linux_cp (for labs on kernels without vhost-net).
  */
-export const pairBackends = ['lcp', 'attach'] as const;
+export const pairBackends = ['linux-cp', 'attach'] as const;
 
 export interface VppConfig {
   /** Unix socket of the binary API. */

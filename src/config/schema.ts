@@ -97,7 +97,7 @@ export const configSchema = z.strictObject({
       socket: text(socketPathProblem).default('/run/vpp/api.sock'),
       transport: z.enum(vppTransports).default('auto'),
       'stats-socket': text(socketPathProblem).default('/run/vpp/stats.sock'),
-      'pair-backend': z.enum(pairBackends).default('lcp'),
+      'pair-backend': z.enum(pairBackends).default('linux-cp'),
     }),
     workers: z.int().min(1).max(8).default(1),
     memory: size(64 * MIB, 1024 * GIB).default(4 * GIB),

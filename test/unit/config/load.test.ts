@@ -77,7 +77,7 @@ describe('values', () => {
         socket: '/run/vpp/api.sock',
         transport: 'auto',
         statsSocket: '/run/vpp/stats.sock',
-        pairBackend: 'lcp',
+        pairBackend: 'linux-cp',
       },
       workers: 1,
       memoryBytes: 4 * 2 ** 30,
