@@ -2,15 +2,14 @@
 //
 // Filled by netlink batches, in the kernel's order; every change only says which key to look at again
 // (the dirty sets below, which coalesce). Existence is decided by values, never by event types.
-//
 // What the kernel does without telling, and how it is seen here:
 //   link down, last IPv4 address gone     derive.ts stops using legs over it at once, and the routes
 //                                         over the device are read again (scoped dump, then sweep)
 //   address gone that is a prefsrc        IPv4 routes with it vanish: read again
 //   link down or without carrier          nexthop objects over it vanish, and the routes with them:
 //                                         modelled at once (nexthops.ts), then read again
-//   enslaved to or released by a VRF      the device goes down and up inside the kernel, its IPv4 routes
-//                                         move without a notice: read again
+//   enslaved or released                  a VRF moves the device's IPv4 routes, a bond gives it another
+//                                         MTU (dev_set_mtu), both without a notice: read again
 //   nexthop object deleted or replaced    its path sets are derived again; on deletion routes go
 //   link up, carrier, address added       dead legs come back to life: read again where some were dead
 // Reference: fib_sync_down_dev, fib_sync_up, fib_sync_down_addr, nexthop_flush_dev.
@@ -297,11 +296,13 @@ export class Namespace {
     this.reviewDevice(link.ifindex);
     this.cleared.forget(link.ifindex);
     if (before === undefined) return;
-    if (before.master !== link.master) this.#doubtRoutes(link.ifindex);
+    if (before.master !== link.master) {
+      this.#doubtRoutes(link.ifindex);
+      this.doubts.add('link', k.AF_UNSPEC);
+    }
     if (wasUp && !isUp) {
       // fib6_ifdown: told later or, with net.ipv6.route.skip_notify_on_dev_down, never; made anew they come last
-      const isDown = (i: number): boolean => ((this.links.get(i)?.flags ?? 0) & k.IFF_UP) === 0;
-      this.routes6.removeOver(link.ifindex, isDown, true);
+      this.routes6.removeOver(link.ifindex, (i) => ((this.links.get(i)?.flags ?? 0) & k.IFF_UP) === 0, true);
       this.doubts.add('address', AF_INET6, link.ifindex); // those that are kept become tentative
     }
     if (wasUp !== isUp) this.#doubtRoutes(link.ifindex);
@@ -320,8 +321,7 @@ export class Namespace {
     this.nexthops.flush(ifindex);
     this.#reviewLegsOver(ifindex);
     if (this.mroutes.names(ifindex)) {
-      // it has gone from the entries in silence
-      this.mroutes.review();
+      this.mroutes.review(); // it has gone from the entries in silence
       this.doubts.add('mroute', k.AF_UNSPEC);
     }
     // IPv4 routes go without a notice, legs of multipath routes die: the ifindex is no filter any more

@@ -356,10 +356,10 @@ describe('silence', () => {
     expect(ns.doubted).toEqual(['route 10 *', 'route 2 *']);
   });
 
-  it('moved into a VRF: its routes are in another table', () => {
+  it('moved into a VRF or out of a bond: its routes are in another table, its MTU is another one', () => {
     const ns = new Mirror(link(2), route('10.1.0.0/16', 2));
     ns.tell(link(2, UP, { master: 9 }));
-    expect(ns.doubted).toEqual(['route 10 2', 'route 2 2']);
+    expect(ns.doubted).toEqual(['link 0 *', 'route 10 2', 'route 2 2']);
   });
 
   it('a doubt about all devices covers one about a single one', () => {
