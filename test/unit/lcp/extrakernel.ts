@@ -2,7 +2,7 @@
 // entries. It only remembers what it was told to tell, so that dumps show it, and does nothing in silence.
 //
 // Invariants: a key is one object; what is put again replaces it. An object of an ifindex that the FakeKernel plays
-// (a host that is enslaved) is shown after that, so that it is what counts.
+// (a host that is enslaved) is shown in its place.
 
 import type { DumpKind, DumpScope } from '../../../src/lcp/doubts.ts';
 import type { LinkRequest } from '../../../src/netlink/link.ts';
@@ -41,7 +41,13 @@ export class ExtraKernel extends FakeKernel {
         (scope.family === 0 || e.family === scope.family) &&
         (scope.oif === undefined || e.oifs.includes(scope.oif)),
     );
-    return [...super.dump(kind, scope), ...shown.map((e) => e.shown)];
+    const plain = super.dump(kind, scope);
+    return [...(kind === 'link' ? plain.filter((m) => !this.#plays(m)) : plain), ...shown.map((e) => e.shown)];
+  }
+
+  /** Whether a link that the FakeKernel shows is shown here: ifi_index is behind nlmsghdr, family and type. */
+  #plays(link: Message): boolean {
+    return this.#extras.has(`link ${new DataView(link.buffer, link.byteOffset).getInt32(20, true)}`);
   }
 
   /** A link that is up; returns what takes it away. */
