@@ -232,7 +232,7 @@ const compareActualObjects = async (core: Core, f: Findings): Promise<void> => {
     if (object.kind === 'pathset') setsByHandle.set(handle ?? 0, pathsText(object.paths));
     else held.set(`${object.kind} ${keyOf(object)}`, object);
   }
-  for (const kind of ['pair', 'table', 'subif', 'neighbour', 'pathset', 'mroute'] as const) {
+  for (const kind of ['pair', 'table', 'subif', 'address', 'neighbour', 'pathset', 'mroute'] as const) {
     for (const row of core.reconciler.delta.rows(kind)) {
       const { desired } = row;
       if (desired === undefined || (desired.kind === 'pair' && desired.phyIfindex === 0)) continue;
