@@ -4,7 +4,7 @@
 import type { Config } from './config/config.ts';
 import { applicableConfig, diffConfig } from './config/diff.ts';
 import { configInvalid, loadConfig, readConfigFile } from './config/load.ts';
-import { EmbeddedDataPlane } from './forwarding/driver.ts';
+import { makeDataPlane } from './dataplanes.ts';
 import { type Core, StateChanges } from './lcp/core.ts';
 import { CoreView, health } from './lcp/coreview.ts';
 import type { DataPlane, DataPlaneEvent } from './lcp/dataplane.ts';
@@ -21,7 +21,6 @@ import { NetnsWatch } from './netlink/netns.ts';
 import { type ControlServer, openControl } from './northbound/control.ts';
 import { NamespaceWatcher } from './watcher.ts';
 
-const START_TIMEOUT_MS = 5000;
 const STOP_TIMEOUT_MS = 5000;
 /** A port that fails is made again, but not in a tight loop. */
 const PORT_RETRY_MS = 500;
@@ -68,15 +67,7 @@ export class Daemon {
     const now = () => performance.now();
     const namespaces = new Map<string, Namespace>();
     this.#links = new KernelLinks(namespaces);
-    this.#dataplane = new EmbeddedDataPlane(
-      {
-        socket: config.dataplane.socket,
-        memoryBytes: config.dataplane.memoryBytes,
-        workers: config.dataplane.workers,
-        startTimeoutMs: START_TIMEOUT_MS,
-      },
-      this.#links,
-    );
+    this.#dataplane = makeDataPlane(config, this.#links);
     this.#reconciler = new Reconciler(this.#dataplane, namespaces, config.retry, this.#observer(), now);
     this.#pipeline = new Pipeline(this.#reconciler, {
       mayRun: () => this.#up && this.#reconciler.ready,
@@ -164,7 +155,9 @@ export class Daemon {
       onState: (state, cause) => {
         this.#up = state === 'up';
         if (state !== 'up') this.#reconciler.lost();
-        this.#logs.area('forwarding')[state === 'up' ? 'info' : 'warn']({ cause }, `data plane ${state}`);
+        this.#logs
+          .area(this.#config.dataplane.driver === 'vpp' ? 'vpp' : 'forwarding')
+          [state === 'up' ? 'info' : 'warn']({ cause }, `data plane ${state}`);
         this.#changes.publish('dataplane', state, this.#dataplane.name, cause);
         this.#pipeline.dataplane$.next(cause);
       },

@@ -66,6 +66,7 @@ export class EmbeddedDataPlane implements DataPlane {
   readonly unsupported: ReadonlyMap<string, string> = new Map();
   readonly sharedPathSets = true;
   readonly hasAddresses = false;
+  readonly servesLinks = false;
   readonly hostsEndWithIt = false;
   readonly #options: ForwarderOptions;
   readonly #links: LinkControl;

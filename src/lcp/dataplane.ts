@@ -182,6 +182,8 @@ export interface DataPlane {
   readonly sharedPathSets: boolean;
   /** Whether it holds addresses of interfaces (kind `address`); the routes of the local table are told anyway. */
   readonly hasAddresses: boolean;
+  /** Whether it looks up multicast and IPv6 link-local destinations by interface, so that tables have no routes to them. */
+  readonly servesLinks: boolean;
   /** Whether hosts vanish with it, so that what the kernel had on them has to be given back. */
   readonly hostsEndWithIt: boolean;
   /** Its interfaces, where phys are its own and no kernel devices. */

@@ -9,7 +9,15 @@ import { newRouteBatch, ROUTE_WORDS } from './dataplane.ts';
 import type { DeltaTable } from './delta.ts';
 import { derivePathSet, deriveRoute, RESOLVED_PATHS, specialOf } from './derive.ts';
 import type { Namespace } from './namespace.ts';
-import { FIRST_HANDLE, MPLS, type PathSet as PathSetObject, pathsText, type RouteFamily, tableKey } from './objects.ts';
+import {
+  FIRST_HANDLE,
+  MPLS,
+  type PathSet as PathSetObject,
+  pathsText,
+  type RouteFamily,
+  SPECIAL,
+  tableKey,
+} from './objects.ts';
 import type { Pairs } from './pairs.ts';
 import type { PathSet } from './pathsets.ts';
 import type { Routes } from './routes.ts';
@@ -23,6 +31,13 @@ export interface RouteSyncStats {
   routes: number;
   failed: number;
 }
+
+/** Whether all of a prefix is multicast or IPv6 link-local. */
+const isOfLinks = ({ family, prefixes: t }: Routes, record: number): boolean => {
+  const [first, plen] = [t.addr[record * t.words] as number, t.plen[record] as number];
+  if (family === 4) return plen >= 4 && (first & 0xf0) === 0xe0;
+  return family === 6 && ((plen >= 8 && (first & 0xff) === 0xff) || (plen >= 10 && (first & 0xc0ff) === 0x80fe));
+};
 
 export class RouteSync {
   readonly #dataplane: DataPlane;
@@ -59,6 +74,7 @@ export class RouteSync {
 
   /** Special target below 16 or the path set that a prefix should lead to. */
   desired(ns: Namespace, routes: Routes, record: number): number | PathSet {
+    if (this.#dataplane.servesLinks && isOfLinks(routes, record)) return SPECIAL.none;
     const entry = this.best(ns, routes, record);
     if (entry === 0) return 0;
     const special = specialOf(routes.prefixes.info[entry] as number);

@@ -141,6 +141,11 @@ export const errorTable = {
     hint: 'check that VPP runs, that startup.conf has socksvr { default }, and that lcpd may open the socket (its group is vpp)',
     retry: 'backoff',
   },
+  VPP_LINUX_NL: {
+    title: 'the plugin linux_nl is loaded in VPP, which programs the same tables from the same kernel',
+    hint: "disable linux_nl_plugin.so in plugins {} of VPP's startup.conf and restart VPP; linux_cp_plugin.so stays enabled",
+    retry: 'backoff',
+  },
   VPP_MESSAGE: {
     title: 'the value does not fit the message of VPP',
     hint: 'the message names the field; please report it',
@@ -151,9 +156,19 @@ export const errorTable = {
     hint: "VPP's own log says why it dropped the message; lcpd reads back what VPP holds and tries again",
     retry: 'resync',
   },
+  VPP_NO_LINUX_CP: {
+    title: 'VPP cannot make interface pairs',
+    hint: "add `plugin linux_cp_plugin.so { enable }` to plugins {} of VPP's startup.conf and restart VPP",
+    retry: 'backoff',
+  },
   VPP_PROTOCOL: {
     title: 'VPP sent what is not a message',
-    hint: 'the connection is dropped and made again; check that dataplane.socket is the one of VPP',
+    hint: 'the connection is dropped and made again; check that dataplane.vpp.socket is the one of VPP',
+    retry: 'backoff',
+  },
+  VPP_STATS: {
+    title: "VPP's statistics cannot be read",
+    hint: 'counters are missing until they can; nothing else depends on them',
     retry: 'backoff',
   },
 } as const satisfies Record<string, ErrorInfo>;

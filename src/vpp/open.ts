@@ -1,7 +1,7 @@
 // openVpp: a session with VPP over the better of its two transports.
 //
 // Invariants: the socket is what every VPP has, and refuses at once when there is none; so it is opened first, and shared
-// memory, which carries routes twice as fast, takes its place when the same VPP is behind it: a segment may be another
+// memory, which carries routes up to twice as fast, takes its place when the same VPP is behind it: a segment may be another
 // VPP's, or left of one that has ended. What is wrong with it is a reason and no error. A VPP that sleeps between its
 // turns (poll-sleep-usec) handles little of its memory in each, but all that came by the socket: there the operator
 // names the socket, as nothing that VPP answers tells it. Reference: VPP's src/vlibmemory/memclnt_api.c,

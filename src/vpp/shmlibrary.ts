@@ -38,6 +38,8 @@ function load() {
     close: library.func('void lcpvpp_close()') as () => void,
     pidfd: library.func('int32_t lcpvpp_pidfd(int32_t)') as (pid: number) => number,
     closeFd: library.func('void lcpvpp_close_fd(int32_t)') as (fd: number) => void,
+    statsConnect: library.func('int32_t lcpvpp_stats_connect(const char *)') as (path: string) => number,
+    statsReceive: library.func('int32_t lcpvpp_stats_receive(int32_t)') as (socket: number) => number,
   };
 }
 

@@ -37,7 +37,7 @@ enum { QUEUE_LENGTH = 8192 };
  * Requests that may wait for VPP in its memory. Its queue holds 1024 at least, and who writes into a full one waits
  * for ever when VPP is dead. What VPP swallows is not answered, so that one more goes every SILENCE_MS of silence.
  */
-enum { MOST_IN_VPP = 512, SILENCE_MS = 20 };
+enum { MOST_IN_VPP = 896, SILENCE_MS = 100 };
 
 struct library {
   int (*connect)(char *name, char *prefix, void (*received)(unsigned char *, int), int queue_length);

@@ -44,5 +44,9 @@ LCPVPP_API void lcpvpp_close(void);
 /* A descriptor that is readable when the process has ended, or -errno. */
 LCPVPP_API int32_t lcpvpp_pidfd(int32_t pid);
 LCPVPP_API void lcpvpp_close_fd(int32_t fd);
+/* A socket to VPP's statistics that is readable when lcpvpp_stats_receive has something to say, or -errno. */
+LCPVPP_API int32_t lcpvpp_stats_connect(const char *path);
+/* The descriptor that VPP has sent; -EAGAIN: not yet, -EPROTO: it sent none. The socket stays open. */
+LCPVPP_API int32_t lcpvpp_stats_receive(int32_t socket);
 
 #endif

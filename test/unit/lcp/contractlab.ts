@@ -17,8 +17,25 @@ import {
 } from '../../../src/lcp/objects.ts';
 import { parsePrefix, wordsOf } from '../../../src/lib/ip.ts';
 
+/**
+ * What a data plane of another sort than the embedded one does otherwise; each is said in the driver's documentation.
+ * joined-local: the local table is one with the table behind it, whether the kernel looks them up so or not.
+ * lasting-pairs: a pair that is there and asked for again is not made anew, so that what is on it stays.
+ * shared-neighbours: after a restart it does not tell which neighbours are ours from those it learned.
+ * reserved-labels: labels below 16 are its own. any-tables: no limit of tables to look up in.
+ * chained-tables: interfaces that begin with the same table go on with the same one.
+ */
+export type Otherwise =
+  | 'joined-local'
+  | 'lasting-pairs'
+  | 'shared-neighbours'
+  | 'reserved-labels'
+  | 'any-tables'
+  | 'chained-tables';
+
 export interface Opened {
   readonly dataplane: DataPlane;
+  readonly otherwise?: readonly Otherwise[];
   /** Every state reported so far. */
   readonly states: readonly string[];
   readonly pairs: readonly [Pair, Pair];
@@ -45,7 +62,7 @@ export const contractLab = (opened: () => Opened) => {
   /** Sets and gives the handle; fails when it is refused. */
   const put = async (object: LcpObject, handle = 0): Promise<number> => {
     const result = await one('set', object, handle);
-    expect(result).toMatchObject({ ok: true });
+    expect(result, result.message ?? '').toMatchObject({ ok: true });
     return result.handle ?? 0;
   };
   const held = async (kind: string): Promise<string[]> =>
@@ -55,6 +72,7 @@ export const contractLab = (opened: () => Opened) => {
         `${object.kind === 'pathset' ? pathsText(object.paths) : keyOf(object)} ${handle ?? ''}`.trim(),
       )
       .sort();
+  const is = (what: Otherwise): boolean => opened().otherwise?.includes(what) === true;
   const pairs = async (): Promise<[number, number]> => [await put(opened().pairs[0]), await put(opened().pairs[1])];
   const table = (family: RouteFamily, id: number): Table => ({
     kind: 'table',
@@ -133,5 +151,5 @@ export const contractLab = (opened: () => Opened) => {
     lookupMpls: [],
     ...change,
   });
-  return { one, put, held, pairs, table, leg, set, neighbour, route, routes, find, link };
+  return { is, one, put, held, pairs, table, leg, set, neighbour, route, routes, find, link };
 };

@@ -48,6 +48,7 @@ export class FakeDataPlane implements dp.DataPlane {
   readonly unsupported = new Map<string, string>();
   sharedPathSets = true;
   hasAddresses = false;
+  servesLinks = false;
   hostsEndWithIt = false;
   /** Answers after a turn of the event loop. */
   late = false;
@@ -372,15 +373,9 @@ export class FakeDataPlane implements dp.DataPlane {
   info(): dp.DataPlaneInfo {
     return { driver: this.name, state: this.#up ? 'up' : 'down', generation: String(this.#generation) };
   }
-  adjacencies(): dp.AdjacencyRow[] {
-    return [];
-  }
-  counters(): dp.CounterRow[] {
-    return [];
-  }
-  traces(): dp.TracedPacket[] {
-    return [];
-  }
+  readonly adjacencies = (): dp.AdjacencyRow[] => [];
+  readonly counters = (): dp.CounterRow[] => [];
+  readonly traces = (): dp.TracedPacket[] => [];
 
   /** Handles left out, what they stand for instead: two data planes with equal text forward alike. */
   text(): string {

@@ -14,7 +14,7 @@ import { ERROR, hex, refused } from './fakestate.ts';
 type Route = MessageValue<typeof route.ipRouteAddDelV2>['route'];
 
 /** Number of VPP's source API; what `src` 0 means. */
-const SOURCE_API = 9;
+const SOURCE_API = 8;
 /** Numbers of the first source that is added. */
 const FIRST_SOURCE = 23;
 

@@ -4,8 +4,10 @@
  * VPP refuses what it lacks, so that no test passes by an answer that nobody thought of.
  */
 import type { Message } from '../../../src/vpp/message.ts';
+import { addEntryRules } from './fakeentries.ts';
 import { addFibRules } from './fakefib.ts';
 import { addInterfaceRules } from './fakeinterfaces.ts';
+import { addPluginRules, PLUGINS } from './fakeplugins.ts';
 
 export type Values = Readonly<Record<string, unknown>>;
 
@@ -81,6 +83,8 @@ export class FakeState {
   readonly neighbors = new Map<string, Values>();
   readonly sources = new Map<number, Values>();
   defaultNs = '';
+  /** What `show plugins` names. */
+  plugins = PLUGINS;
   readonly #rules = new Map<string, Rule>();
   #events: FakeEvent[] = [];
   /** Indices of interfaces that are gone: VPP gives out the last one first. */
@@ -92,6 +96,8 @@ export class FakeState {
   constructor() {
     addInterfaceRules(this);
     addFibRules(this);
+    addEntryRules(this);
+    addPluginRules(this);
     this.addInterface('local0', 'local', {});
   }
 

@@ -2,11 +2,9 @@
  * A fake VPP on a socket of its own and clients for it, all gone at the end of the test. Clients come over the socket,
  * or over shared memory whose library speaks to that socket (fakevac.c).
  */
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import type { VppClient } from '../../../src/vpp/client.ts';
 import type { ConnectOptions } from '../../../src/vpp/connect.ts';
@@ -15,6 +13,7 @@ import { ShmTransport } from '../../../src/vpp/shm.ts';
 import { STATE, shmLibrary } from '../../../src/vpp/shmlibrary.ts';
 import { SocketTransport } from '../../../src/vpp/socket.ts';
 import type { VppTransport } from '../../../src/vpp/transport.ts';
+import { compiled } from './compiled.ts';
 import { FakeVpp } from './fakevpp.ts';
 
 export const TRANSPORTS = ['socket', 'shm'] as const;
@@ -32,17 +31,9 @@ export async function startFake(prepare: (fake: FakeVpp) => void = () => undefin
   return fake;
 }
 
-let library: string | undefined;
-
-/** The fake libvppapiclient, compiled once a process. */
+/** The fake libvppapiclient. */
 export function fakeVac(): string {
-  if (library === undefined) {
-    library = join(mkdtempSync(join(tmpdir(), 'lcpd-vac-')), 'libvppapiclient.so');
-    const source = fileURLToPath(new URL('fakevac.c', import.meta.url));
-    execFileSync('cc', ['-shared', '-fPIC', '-pthread', '-o', library, source]);
-    process.once('exit', () => rmSync(join(library ?? '', '..'), { recursive: true, force: true }));
-  }
-  return library;
+  return compiled('fakevac.c', 'libvppapiclient.so', '-shared', '-fPIC', '-pthread');
 }
 
 /** Waits until the last session in shared memory is gone: a process has one. */

@@ -90,8 +90,8 @@ describe('sessions in shared memory', () => {
     const all = Array.from({ length: 1500 }, () => client.request(ipTableAddDelV2, { is_add: true }));
     const ended = Promise.allSettled(all);
     const held = (): number => fake.seen.filter((name) => name === ipTableAddDelV2.name).length;
-    await until(() => held() >= 520);
-    expect(held()).toBeLessThan(600);
+    await until(() => held() >= 898);
+    expect(held()).toBeLessThan(950);
     client.close();
     expect(new Set((await ended).map(({ status }) => status))).toEqual(new Set(['rejected']));
     await shmIsFree();

@@ -1,0 +1,32 @@
+// Data planes: the driver that a configuration asks for, with what it needs of the kernel.
+
+import type { Config } from './config/config.ts';
+import { EmbeddedDataPlane } from './forwarding/driver.ts';
+import type { DataPlane } from './lcp/dataplane.ts';
+import type { KernelLinks } from './linkcontrol.ts';
+import { VppDataPlane } from './vpp/driver.ts';
+
+const START_TIMEOUT_MS = 5000;
+
+/** The namespaces of hosts, the default one first; '' is lcpd's own. */
+const namespacesOf = ({ netns, pairs }: Config): string[] => {
+  const names = [...(netns === undefined ? [] : [netns]), ...pairs.map((pair) => pair.netns ?? '')];
+  return [...new Set(names)];
+};
+
+/** Makes the driver; nothing is opened before its connect. */
+export function makeDataPlane(config: Config, links: KernelLinks): DataPlane {
+  const { driver, socket, memoryBytes, workers, vpp } = config.dataplane;
+  if (driver === 'embedded') {
+    return new EmbeddedDataPlane({ socket, memoryBytes, workers, startTimeoutMs: START_TIMEOUT_MS }, links);
+  }
+  return new VppDataPlane(
+    {
+      open: { transport: vpp.transport, socket: { path: vpp.socket }, shm: {} },
+      pairBackend: vpp.pairBackend,
+      namespaces: namespacesOf(config),
+      ifindexOf: (netns, name) => links.ifindexOf(netns, name),
+    },
+    links,
+  );
+}

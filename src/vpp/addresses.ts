@@ -1,0 +1,285 @@
+// Addresses: those of hosts, on the interfaces of VPP, which answers ARP and ND for them and has them as sources.
+//
+// Invariants: VPP routes the whole prefix of an address to its interface, so only an address whose prefix the kernel
+// routes there too has its length; any other is a host's, and so is one that VPP refuses because the prefix overlaps
+// another interface's. After a restart the length of those is not to be told: removing one is put off a moment, in
+// which the core asks for it as it is. VPP has one link-local address an interface, and IPv6 ends with it, so it is
+// swapped and never removed while others are there. Reference: VPP's src/vnet/ip/ip_interface.c, ip6_link.c.
+
+import type { HeldObject, OperationResult } from '../lcp/dataplane.ts';
+import type { Address, Family } from '../lcp/objects.ts';
+import { LcpError } from '../lib/errors.ts';
+import { formatIp, ipBytes, isLinkLocal6 } from '../lib/ip.ts';
+import { fibPathNhProto, fibPathType } from './api/fibtypes.ts';
+import { swInterfaceAddDelAddress } from './api/interface.ts';
+import * as ip from './api/ip.ts';
+import { mfibItfFlags } from './api/mfibtypes.ts';
+import { ipMrouteAddDel } from './api/mroute.ts';
+import type { VppClient } from './client.ts';
+import { NO_INTERFACE } from './interfaces.ts';
+import type { Pairs } from './pairs.ts';
+import type { Subifs } from './subifs.ts';
+
+/** How long an address that was found is kept after it was removed, for it may only be asked for in another way. */
+const GRACE_MS = 2000;
+const ADDRESS_IN_USE = -105;
+/** ip6_link is on, or off, already. */
+const ENABLED_ALREADY = [-81, -160];
+const ABSENT = [-2, -60, -105, -106];
+const OVERLAPS = [ADDRESS_IN_USE, -88, -99, -135];
+
+const maxLength = (family: Family): number => (family === 6 ? 128 : 32);
+const isLinkLocal = (address: string): boolean => address.includes(':') && isLinkLocal6(ipBytes(address));
+
+/** What one interface has. */
+interface Had {
+  /** Prefix length by address, link-local ones excepted. */
+  readonly lengths: Map<string, number>;
+  /** '' where IPv6 is off. */
+  linkLocal: string;
+  /** Link-local addresses that the kernel has, the last is VPP's. */
+  readonly linkLocals: string[];
+  /** VPP tables, by family. */
+  tables: Record<Family, number>;
+}
+
+export class Addresses {
+  readonly #client: VppClient;
+  readonly #subifs: Subifs;
+  readonly #pairs: Pairs;
+  readonly #had = new Map<number, Had>();
+  /** What the core asked for, by interface and address. */
+  readonly #asked = new Map<string, Address>();
+  /** Removals that are put off. */
+  readonly #late = new Map<string, NodeJS.Timeout>();
+
+  constructor(client: VppClient, subifs: Subifs, pairs: Pairs) {
+    this.#client = client;
+    this.#subifs = subifs;
+    this.#pairs = pairs;
+  }
+
+  close(): void {
+    for (const timer of this.#late.values()) clearTimeout(timer);
+    this.#late.clear();
+  }
+
+  /** Reads those of all interfaces with a pair. */
+  async read(): Promise<void> {
+    this.#had.clear();
+    for (const ifindex of this.#pairs.paired()) await this.had(ifindex);
+  }
+
+  /** What an interface has; read once. */
+  async had(sw_if_index: number): Promise<Had> {
+    const known = this.#had.get(sw_if_index);
+    if (known !== undefined) return known;
+    const had: Had = { lengths: new Map(), linkLocal: '', linkLocals: [], tables: { 4: 0, 6: 0 } };
+    const [four, six, linkLocal] = await Promise.all([
+      this.#client.dump(ip.ipAddressDump, { sw_if_index, is_ipv6: false }),
+      this.#client.dump(ip.ipAddressDump, { sw_if_index, is_ipv6: true }),
+      this.#linkLocalOf(sw_if_index),
+    ]);
+    for (const { prefix } of [...four, ...six]) had.lengths.set(formatIp(prefix.address), prefix.len);
+    had.linkLocal = linkLocal;
+    this.#had.set(sw_if_index, had);
+    return had;
+  }
+
+  /** '' when IPv6 is off. */
+  async #linkLocalOf(sw_if_index: number): Promise<string> {
+    try {
+      const reply = await this.#client.request(ip.swInterfaceIp6GetLinkLocalAddress, { sw_if_index });
+      return isLinkLocal6(reply.ip) ? formatIp(reply.ip) : '';
+    } catch (error) {
+      if (error instanceof LcpError && error.code === 'REFUSED') return '';
+      throw error;
+    }
+  }
+
+  /** Of interfaces with pairs. Those of a length that the kernel does not have are told as VPP has them. */
+  held(): HeldObject[] {
+    const held: HeldObject[] = [];
+    for (const [ifindex, { lengths, linkLocal }] of this.#had) {
+      const phy = this.#subifs.name(ifindex);
+      if (phy === undefined || !this.#subifs.isUsable(phy)) continue;
+      for (const [address, length] of lengths) held.push({ object: this.#toldAs(phy, address, length) });
+      if (linkLocal !== '' && this.#asked.has(`${ifindex} ${linkLocal}`))
+        held.push({ object: this.#asked.get(`${ifindex} ${linkLocal}`) as Address });
+    }
+    return held;
+  }
+
+  #toldAs(phy: string, address: string, length: number): Address {
+    const family = address.includes(':') ? 6 : 4;
+    const asked = this.#asked.get(`${this.#subifs.interface(phy)?.ifindex} ${address}`);
+    if (asked !== undefined) return asked;
+    return { kind: 'address', phy, family, address, prefixlen: length, connected: length < maxLength(family) };
+  }
+
+  async set(a: Address): Promise<OperationResult> {
+    const ifindex = this.#subifs.interface(a.phy)?.ifindex;
+    if (ifindex === undefined || !this.#subifs.isUsable(a.phy)) {
+      throw new LcpError('PORT_REFUSED', {
+        op: 'set address',
+        key: `${a.phy} ${a.address}`,
+        message: `${a.phy} has no pair`,
+      });
+    }
+    const key = `${ifindex} ${a.address}`;
+    clearTimeout(this.#late.get(key));
+    this.#late.delete(key);
+    const had = await this.had(ifindex);
+    if (isLinkLocal(a.address)) await this.#setLinkLocal(ifindex, had, a.address);
+    else await this.#setGlobal(ifindex, had, a);
+    this.#asked.set(key, a);
+    return { ok: true };
+  }
+
+  async #setGlobal(ifindex: number, had: Had, a: Address): Promise<void> {
+    const wanted = a.connected ? a.prefixlen : maxLength(a.family);
+    const before = had.lengths.get(a.address);
+    if (before === wanted) return;
+    const key = `${a.phy} ${a.address}/${a.prefixlen}`;
+    if (before !== undefined) await this.#addDel(ifindex, had, a.address, before, false, key);
+    try {
+      await this.#addDel(ifindex, had, a.address, wanted, true, key);
+    } catch (error) {
+      const overlaps = error instanceof LcpError && OVERLAPS.includes(error.retval ?? 0);
+      if (!overlaps || wanted === maxLength(a.family)) throw error;
+      await this.#addDel(ifindex, had, a.address, maxLength(a.family), true, key);
+    }
+    if (before === undefined) await this.#acceptGroups(ifindex, had, a.family);
+  }
+
+  async #addDel(
+    sw_if_index: number,
+    had: Had,
+    address: string,
+    len: number,
+    is_add: boolean,
+    key: string,
+  ): Promise<void> {
+    const prefix = { address: ipBytes(address), len };
+    const options = { key, accept: is_add ? [] : ABSENT };
+    await this.#client.request(swInterfaceAddDelAddress, { sw_if_index, is_add, del_all: false, prefix }, options);
+    if (is_add) had.lengths.set(address, len);
+    else had.lengths.delete(address);
+    // VPP turns IPv6 on with its first address, and gives itself a link-local one
+    if (is_add && prefix.address.length === 16 && had.linkLocal === '')
+      had.linkLocal = await this.#linkLocalOf(sw_if_index);
+  }
+
+  /** Multicast of the link is taken on an interface with addresses, and goes to the host. */
+  async #acceptGroups(sw_if_index: number, had: Had, family: Family): Promise<void> {
+    const all = [...had.lengths.keys()].filter((address) => address.includes(':') === (family === 6));
+    if (all.length !== 1) return;
+    const { MFIB_API_ITF_FLAG_ACCEPT: accept, MFIB_API_ITF_FLAG_FORWARD: forward } = mfibItfFlags.values;
+    const { FIB_API_PATH_NH_PROTO_IP4: ip4, FIB_API_PATH_NH_PROTO_IP6: ip6 } = fibPathNhProto.values;
+    const base = { proto: family === 6 ? ip6 : ip4, weight: 1, nh: {}, label_stack: [] };
+    const route = {
+      table_id: had.tables[family],
+      entry_flags: 0,
+      rpf_id: 0,
+      prefix: {
+        af: family === 6 ? 1 : 0,
+        grp_address_length: family === 6 ? 8 : 24,
+        grp_address: ipBytes(family === 6 ? 'ff00::' : '224.0.0.0'),
+        src_address: new Uint8Array(family === 6 ? 16 : 4),
+      },
+      n_paths: 2,
+      paths: [
+        { itf_flags: accept, path: { ...base, sw_if_index } },
+        {
+          itf_flags: forward,
+          path: { ...base, sw_if_index: NO_INTERFACE, type: fibPathType.values.FIB_API_PATH_TYPE_LOCAL },
+        },
+      ],
+    };
+    await this.#client.request(
+      ipMrouteAddDel,
+      { is_add: true, is_multipath: true, route },
+      { key: 'link-local groups' },
+    );
+  }
+
+  async #setLinkLocal(sw_if_index: number, had: Had, address: string): Promise<void> {
+    if (!had.linkLocals.includes(address)) had.linkLocals.push(address);
+    if (had.linkLocal === address) return;
+    const key = `${this.#subifs.name(sw_if_index)} ${address}`;
+    if (had.linkLocal === '') {
+      const options = { key, accept: ENABLED_ALREADY };
+      await this.#client.request(ip.swInterfaceIp6EnableDisable, { sw_if_index, enable: true }, options);
+    }
+    await this.#client.request(ip.swInterfaceIp6SetLinkLocalAddress, { sw_if_index, ip: ipBytes(address) }, { key });
+    had.linkLocal = address;
+  }
+
+  async delete(a: Address): Promise<OperationResult> {
+    const ifindex = this.#subifs.interface(a.phy)?.ifindex;
+    if (ifindex === undefined) return { ok: true };
+    const key = `${ifindex} ${a.address}`;
+    const had = await this.had(ifindex);
+    if (isLinkLocal(a.address)) {
+      await this.#deleteLinkLocal(ifindex, had, a.address);
+      this.#asked.delete(key);
+    } else if (this.#asked.has(key) || had.lengths.get(a.address) !== maxLength(a.family)) {
+      await this.#deleteGlobal(ifindex, had, a);
+    } else {
+      const later = () => {
+        this.#late.delete(key);
+        // a session that has ended meanwhile is told by itself, and the next one reads what is there
+        this.#deleteGlobal(ifindex, had, a).catch((error: unknown) => {
+          if (!(error instanceof LcpError)) throw error;
+        });
+      };
+      this.#late.set(key, setTimeout(later, GRACE_MS).unref());
+    }
+    return { ok: true };
+  }
+
+  async #deleteGlobal(ifindex: number, had: Had, a: Address): Promise<void> {
+    const length = had.lengths.get(a.address);
+    const asked = this.#asked.get(`${ifindex} ${a.address}`);
+    // the same address may be asked for with two lengths; VPP has it once
+    if (asked !== undefined && asked.prefixlen !== a.prefixlen) return;
+    this.#asked.delete(`${ifindex} ${a.address}`);
+    if (length !== undefined)
+      await this.#addDel(ifindex, had, a.address, length, false, `${a.phy} ${a.address}/${a.prefixlen}`);
+  }
+
+  async #deleteLinkLocal(sw_if_index: number, had: Had, address: string): Promise<void> {
+    const at = had.linkLocals.indexOf(address);
+    if (at >= 0) had.linkLocals.splice(at, 1);
+    if (had.linkLocal !== address) return;
+    const other = had.linkLocals.at(-1);
+    if (other !== undefined) return this.#setLinkLocal(sw_if_index, had, other);
+    if ([...had.lengths.keys()].some((each) => each.includes(':'))) return;
+    const options = { key: `${this.#subifs.name(sw_if_index)} ${address}`, accept: [...ENABLED_ALREADY, ...ABSENT] };
+    await this.#client.request(ip.swInterfaceIp6EnableDisable, { sw_if_index, enable: false }, options);
+    had.linkLocal = '';
+  }
+
+  /** Does something to an interface that VPP refuses while it has addresses of a family, which are back afterwards. */
+  async without(ifindex: number, family: Family, table: number, act: () => Promise<void>): Promise<void> {
+    const had = await this.had(ifindex);
+    const ofFamily = [...had.lengths].filter(([address]) => address.includes(':') === (family === 6));
+    for (const [address, length] of ofFamily) await this.#addDel(ifindex, had, address, length, false, address);
+    try {
+      await act();
+      had.tables[family] = table;
+    } finally {
+      for (const [address, length] of ofFamily) await this.#addDel(ifindex, had, address, length, true, address);
+      if (ofFamily.length > 0) await this.#acceptGroups(ifindex, had, family);
+    }
+  }
+
+  /** Removes all of an interface whose pair ends. */
+  async forget(ifindex: number): Promise<void> {
+    const had = this.#had.get(ifindex);
+    for (const [key, a] of [...this.#asked]) {
+      if (key.startsWith(`${ifindex} `)) await this.delete(a);
+    }
+    if (had !== undefined) this.#had.delete(ifindex);
+  }
+}

@@ -1,0 +1,232 @@
+// The VPP driver: lcp's contract (lcp/dataplane.ts) onto a running VPP, from outside it.
+//
+// Holds nothing but what a connection is read into (programme.ts); all of it goes with the connection. A VPP that ends is
+// waited for, at first in short intervals, since a supervisor starts it again. One that must not be programmed is asked again
+// now and then, and its reason is the cause of being down. VPP has no path lists of its own: the core sends routes of a set
+// that changes again. Reference: docs/decisions on the VPP driver.
+
+import type {
+  AdjacencyRow,
+  CounterRow,
+  DataPlane,
+  DataPlaneInfo,
+  DataPlaneListener,
+  HeldObject,
+  LinkControl,
+  LookupAnswer,
+  Operation,
+  OperationResult,
+  PathAnswer,
+  Phy,
+  PhySource,
+  RouteBatch,
+  TracedPacket,
+} from '../lcp/dataplane.ts';
+import type { RouteFamily } from '../lcp/objects.ts';
+import { isProgrammingError, LcpError, messageOf } from '../lib/errors.ts';
+import type { OpenOptions } from './open.ts';
+import { Programme } from './programme.ts';
+import type { RouteFailure } from './routefailures.ts';
+import type { PairBackend } from './session.ts';
+import { openSession } from './session.ts';
+
+/** First wait before VPP is tried again, the longest one, and the one after a refusal. */
+const RETRY_MS = 50;
+const RETRY_MAX_MS = 5000;
+const REFUSED_MS = 5000;
+const POLL_MS = 1000;
+const EIO = -5;
+
+export interface VppOptions {
+  readonly open: OpenOptions;
+  readonly pairBackend: PairBackend;
+  /** Namespaces of hosts; the tables of the first keep their numbers in VPP. '' is lcpd's own. */
+  readonly namespaces: readonly string[];
+  /** Index of a kernel interface by its name, for the pair backend `attach`. */
+  readonly ifindexOf: (netns: string, name: string) => number | undefined;
+  /** How often interfaces are read for what VPP tells no event of. Default 1000. */
+  readonly pollMs?: number;
+}
+
+export class VppDataPlane implements DataPlane {
+  readonly name = 'vpp';
+  readonly sharedPathSets = false;
+  readonly hasAddresses = true;
+  readonly servesLinks = true;
+  readonly hostsEndWithIt: boolean;
+  readonly unsupported = new Map<string, string>();
+  readonly phys: PhySource = {
+    byName: (phy): Phy | undefined => this.#programme?.interfaces.byName(phy),
+    get: (ifindex): Phy | undefined => this.#programme?.interfaces.get(ifindex),
+  };
+  readonly #options: VppOptions;
+  readonly #links: LinkControl;
+  #listener: DataPlaneListener | undefined;
+  #programme: Programme | undefined;
+  #generation = '';
+  #closed = false;
+  #retry: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #cause = '';
+
+  constructor(options: VppOptions, links: LinkControl) {
+    this.#options = options;
+    this.#links = links;
+    this.hostsEndWithIt = options.pairBackend === 'linux-cp';
+  }
+
+  connect(listener: DataPlaneListener): void {
+    this.#listener = listener;
+    void this.#open();
+  }
+
+  async #open(): Promise<void> {
+    const { open, pairBackend, pollMs = POLL_MS } = this.#options;
+    try {
+      const session = await openSession(open, pairBackend);
+      const onPhys = () => this.#listener?.onPhys();
+      const programme = new Programme(session, this.#links, this.#options, onPhys);
+      try {
+        await programme.open(pollMs);
+      } catch (error) {
+        programme.close();
+        throw error;
+      }
+      if (this.#closed) return programme.close();
+      this.#programme = programme;
+      this.#failures = 0;
+      this.#generation = session.sources.generation;
+      this.unsupported.clear();
+      for (const [what, why] of programme.unsupported()) this.unsupported.set(what, why);
+      this.#listener?.onState('up', `VPP ${session.version}, pid ${session.pid}, over ${session.transport}`);
+      session.client.onEnd((error) => this.#lost(programme, error));
+    } catch (error) {
+      if (!(error instanceof LcpError)) throw error;
+      this.#again(error);
+    }
+  }
+
+  /** Tries again later; the same cause is told once. */
+  #again(error: LcpError): void {
+    const cause = error.hint === '' ? error.message : `${error.message} (${error.hint})`;
+    if (cause !== this.#cause) this.#listener?.onState('down', cause);
+    this.#cause = cause;
+    if (this.#closed) return;
+    const isRefused = !['VPP_CONNECT', 'DATAPLANE_DOWN', 'VPP_PROTOCOL', 'VPP_NO_ANSWER'].includes(error.code);
+    const delay = isRefused ? REFUSED_MS : Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(10, this.#failures++));
+    this.#retry = setTimeout(() => void this.#open(), delay);
+  }
+
+  #lost(programme: Programme, error: LcpError): void {
+    if (programme !== this.#programme) return;
+    programme.close();
+    this.#programme = undefined;
+    this.#cause = '';
+    this.#again(error);
+  }
+
+  async close(keep: boolean): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    const programme = this.#programme;
+    if (programme === undefined) return;
+    if (!keep) await programme.removeAll();
+    this.#programme = undefined;
+    programme.close();
+  }
+
+  #up(): Programme {
+    if (this.#programme === undefined) {
+      throw new LcpError('DATAPLANE_DOWN', { op: 'access', key: this.name, message: 'no session with VPP' });
+    }
+    return this.#programme;
+  }
+
+  dump(): Promise<HeldObject[]> {
+    return this.#up().dump();
+  }
+
+  dumpRoutes(tableHandle: number, _family: RouteFamily, onBatch: (batch: RouteBatch) => void): Promise<void> {
+    return this.#up().dumpRoutes(tableHandle, onBatch);
+  }
+
+  async apply(operations: readonly Operation[]): Promise<OperationResult[]> {
+    const results: OperationResult[] = [];
+    let failure: OperationResult | undefined;
+    try {
+      await this.#programme?.prepare(operations);
+    } catch (error) {
+      failure = refused(error);
+    }
+    for (const operation of operations) {
+      // one failing object never stops its siblings; what it failed of is its own answer
+      try {
+        const result = await this.#up().apply(operation);
+        results.push(operation.object.kind === 'link' && result.ok ? (failure ?? result) : result);
+      } catch (error) {
+        results.push(refused(error));
+      }
+    }
+    return results;
+  }
+
+  async applyRoutes(batch: RouteBatch): Promise<number> {
+    if (this.#programme !== undefined) return this.#programme.applyRoutes(batch);
+    batch.results.fill(EIO, 0, batch.count);
+    return batch.count;
+  }
+
+  async lookup(
+    family: RouteFamily,
+    tables: readonly number[],
+    _merged: boolean,
+    addresses: readonly string[],
+  ): Promise<LookupAnswer[]> {
+    return this.#up().lookup(family, tables, addresses);
+  }
+
+  paths(handle: number): PathAnswer[] | undefined {
+    return this.#programme?.pathAnswers(handle);
+  }
+
+  info(): DataPlaneInfo {
+    const session = this.#programme?.session;
+    return {
+      driver: this.name,
+      state: session === undefined ? 'down' : 'up',
+      generation: this.#generation,
+      ...(session !== undefined && { pid: session.pid }),
+    };
+  }
+
+  /** sw_if_index. */
+  port(phy: string): number | undefined {
+    return this.#programme?.subifs.interface(phy)?.ifindex;
+  }
+
+  adjacencies(): AdjacencyRow[] {
+    return this.#programme?.adjacencies() ?? [];
+  }
+
+  /** VPP's counters are in its stats segment, which has a reader of its own. */
+  counters(): CounterRow[] {
+    return [];
+  }
+
+  /** VPP's own packet trace is not read. */
+  traces(_after: number, _arm: number): TracedPacket[] {
+    return [];
+  }
+
+  /** What VPP said of the routes that it refused. */
+  routeFailures(): readonly RouteFailure[] {
+    return this.#programme?.routes.failures.all() ?? [];
+  }
+}
+
+/** The answer to an operation that was refused. Throws what is a mistake in the program. */
+function refused(error: unknown): OperationResult {
+  if (isProgrammingError(error)) throw error;
+  if (!(error instanceof LcpError)) return { ok: false, code: 'REFUSED', message: messageOf(error) };
+  return { ok: false, code: error.code, message: error.message, hint: error.hint };
+}

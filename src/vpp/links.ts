@@ -1,0 +1,165 @@
+// Links: what follows the host: state, MTU, MAC and tables of VPP's interfaces.
+//
+// Invariants: only what differs from what VPP shows is sent. The table of an interface changes without its addresses, which are
+// taken off and put back. A host that belongs to a bridge or bond gets every frame: phy and host are cross-connected.
+// Carrier follows the phy by linux_cp itself. Reference: VPP's src/vnet/interface_api.c, src/vnet/l2/l2_input.c.
+
+import type { OperationResult } from '../lcp/dataplane.ts';
+import type { Family, Link } from '../lcp/objects.ts';
+import { LcpError } from '../lib/errors.ts';
+import type { Addresses } from './addresses.ts';
+import * as itf from './api/interface.ts';
+import { ifStatusFlags } from './api/interfacetypes.ts';
+import { mplsInterfaceDump, swInterfaceSetMplsEnable } from './api/mpls.ts';
+import { l2XconnectDump, swInterfaceSetL2Xconnect } from './api/xconnect.ts';
+import type { Bindings } from './bindings.ts';
+import type { VppClient } from './client.ts';
+import type { Interface, Interfaces } from './interfaces.ts';
+import { macBytes, NO_INTERFACE } from './interfaces.ts';
+import type { Pairs } from './pairs.ts';
+import type { Subifs } from './subifs.ts';
+
+const FAMILIES: readonly Family[] = [4, 6];
+
+export interface LinkParts {
+  readonly client: VppClient;
+  readonly interfaces: Interfaces;
+  readonly pairs: Pairs;
+  readonly subifs: Subifs;
+  readonly addresses: Addresses;
+  readonly bindings: Bindings;
+}
+
+export class Links {
+  readonly #of: LinkParts;
+  /** VPP tables of interfaces, by family and sw_if_index. */
+  readonly #tables = new Map<string, number>();
+  #labelled = new Set<number>();
+  #crossed = new Set<number>();
+
+  constructor(parts: LinkParts) {
+    this.#of = parts;
+  }
+
+  /** Reads which interfaces take labels and which are cross-connected. */
+  async read(): Promise<void> {
+    const { client } = this.#of;
+    this.#tables.clear();
+    const has = (message: typeof mplsInterfaceDump | typeof l2XconnectDump) =>
+      client.unsupported(message) === undefined;
+    const labelled = has(mplsInterfaceDump) ? await client.dump(mplsInterfaceDump, { sw_if_index: NO_INTERFACE }) : [];
+    this.#labelled = new Set(labelled.map(({ sw_if_index }) => sw_if_index));
+    const crossed = has(l2XconnectDump) ? await client.dump(l2XconnectDump, {}) : [];
+    this.#crossed = new Set(crossed.map(({ rx_sw_if_index }) => rx_sw_if_index));
+  }
+
+  async set(link: Link): Promise<OperationResult> {
+    const { subifs, pairs, interfaces } = this.#of;
+    const found = subifs.interface(link.phy);
+    const isSub = found !== undefined && found.parent !== found.ifindex;
+    if (found === undefined || isSub !== (link.parent !== '') || !subifs.isUsable(link.phy)) {
+      throw new LcpError('PORT_REFUSED', { op: 'set link', key: link.phy, message: `${link.phy} has no pair` });
+    }
+    const conflict = this.#of.bindings.conflict(link.phy);
+    if (conflict !== undefined) throw new LcpError('REFUSED', { op: 'bind tables', key: link.phy, message: conflict });
+    if (isSub) await pairs.setSub(found.ifindex, link.phy, link.host, link.netns, () => subifs.hostSide(found));
+    else await this.#hardware(found, link);
+    await this.#state(found, link);
+    await this.#bind(found, 4, link);
+    await this.#bind(found, 6, link);
+    await this.#labels(found, link);
+    await this.#cross(found, link.phy, link.l2);
+    await interfaces.refresh();
+    return { ok: true };
+  }
+
+  /** MAC and MTU of a phy. */
+  async #hardware({ ifindex: sw_if_index, mac, hardwareMtu }: Interface, link: Link): Promise<void> {
+    const { client } = this.#of;
+    const options = { key: link.phy };
+    if (link.mac !== '' && mac !== '' && link.mac !== mac)
+      await client.request(itf.swInterfaceSetMacAddress, { sw_if_index, mac_address: macBytes(link.mac) }, options);
+    if (link.phyMtu > hardwareMtu)
+      await client.request(itf.hwInterfaceSetMtu, { sw_if_index, mtu: link.phyMtu }, options);
+  }
+
+  async #state({ ifindex: sw_if_index, mtu, up }: Interface, link: Link): Promise<void> {
+    const { client } = this.#of;
+    const options = { key: link.phy };
+    if (link.mtu !== mtu)
+      await client.request(itf.swInterfaceSetMtu, { sw_if_index, mtu: [link.mtu, 0, 0, 0] }, options);
+    const flags = link.up ? ifStatusFlags.values.IF_STATUS_API_FLAG_ADMIN_UP : 0;
+    if (link.up !== up) await client.request(itf.swInterfaceSetFlags, { sw_if_index, flags }, options);
+  }
+
+  /** The VPP table that an interface is in. */
+  async tableOf(sw_if_index: number, family: Family): Promise<number> {
+    const key = `${family} ${sw_if_index}`;
+    const known = this.#tables.get(key);
+    if (known !== undefined) return known;
+    const { vrf_id } = await this.#of.client.request(itf.swInterfaceGetTable, { sw_if_index, is_ipv6: family === 6 });
+    this.#tables.set(key, vrf_id);
+    return vrf_id;
+  }
+
+  async #bind({ ifindex: sw_if_index }: Interface, family: Family, link: Link): Promise<void> {
+    const { bindings, addresses, client } = this.#of;
+    const home = await bindings.homeOf(family === 4 ? link.lookup4 : link.lookup6, family);
+    const vrf_id = home?.vpp ?? 0;
+    if ((await this.tableOf(sw_if_index, family)) !== vrf_id) {
+      await addresses.without(sw_if_index, family, vrf_id, async () => {
+        await client.request(
+          itf.swInterfaceSetTable,
+          { sw_if_index, is_ipv6: family === 6, vrf_id },
+          { key: link.phy },
+        );
+      });
+      this.#tables.set(`${family} ${sw_if_index}`, vrf_id);
+    } else (await addresses.had(sw_if_index)).tables[family] = vrf_id;
+    await bindings.bound(link.phy, family, home);
+  }
+
+  async #labels({ ifindex: sw_if_index }: Interface, link: Link): Promise<void> {
+    const enable = link.lookupMpls.length > 0;
+    if (this.#labelled.has(sw_if_index) === enable) return;
+    await this.#of.client.request(swInterfaceSetMplsEnable, { sw_if_index, enable }, { key: link.phy });
+    if (enable) this.#labelled.add(sw_if_index);
+    else this.#labelled.delete(sw_if_index);
+  }
+
+  /** Joins phy and host of a bridge's or bond's port, or parts them. */
+  async #cross({ ifindex }: Interface, phy: string, enable: boolean): Promise<void> {
+    if (this.#crossed.has(ifindex) === enable) return;
+    const { client, pairs } = this.#of;
+    const host = pairs.row(ifindex)?.host_sw_if_index;
+    if (host === undefined) return;
+    for (const [rx_sw_if_index, tx_sw_if_index] of [[ifindex, host] as const, [host, ifindex] as const]) {
+      await client.request(swInterfaceSetL2Xconnect, { rx_sw_if_index, tx_sw_if_index, enable }, { key: phy });
+    }
+    if (enable) this.#crossed.add(ifindex);
+    else this.#crossed.delete(ifindex);
+  }
+
+  /** The pair of an interface ends: its table is VPP's main one again, and it is as VPP has it by itself. */
+  async forget(phy: string): Promise<void> {
+    const { subifs, addresses, bindings, client } = this.#of;
+    const found = subifs.interface(phy);
+    if (found !== undefined) {
+      const { ifindex: sw_if_index } = found;
+      await addresses.forget(sw_if_index);
+      for (const family of FAMILIES) {
+        if ((await this.tableOf(sw_if_index, family)) !== 0)
+          await client.request(
+            itf.swInterfaceSetTable,
+            { sw_if_index, is_ipv6: family === 6, vrf_id: 0 },
+            { key: phy },
+          );
+        this.#tables.delete(`${family} ${sw_if_index}`);
+      }
+      if (this.#labelled.delete(sw_if_index))
+        await client.request(swInterfaceSetMplsEnable, { sw_if_index, enable: false }, { key: phy });
+      await this.#cross(found, phy, false);
+    }
+    await bindings.forget(phy);
+  }
+}

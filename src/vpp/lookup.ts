@@ -1,0 +1,95 @@
+// Lookup: what VPP itself would find for an address, in the core's words.
+//
+// Invariants: VPP is asked, never a cache. Its neighbours are entries of their own, which are answered by what covers them; what its
+// interfaces have by themselves is told as the kernel has it: the own address in the local table, the rest on-link.
+// Where VPP has nothing, or leads on, the next table of the question is asked.
+
+import type { LookupAnswer } from '../lcp/dataplane.ts';
+import { type Family, SPECIAL } from '../lcp/objects.ts';
+import { ipBytes, maskBytes } from '../lib/ip.ts';
+import { fibPathType } from './api/fibtypes.ts';
+import { ipRouteLookupV2 } from './api/route.ts';
+import type { VppClient } from './client.ts';
+import type { MessageValue } from './message.ts';
+import { specialOf } from './paths.ts';
+import type { PathTable } from './pathtable.ts';
+import type { Sources } from './sources.ts';
+import type { Held, Tables } from './tables.ts';
+import { LOCAL } from './tables.ts';
+
+const NO_SUCH_ENTRY = -6;
+const NOTHING: LookupAnswer = { table: 0, target: SPECIAL.none, prefixlen: 0 };
+
+export interface LookupParts {
+  readonly client: VppClient;
+  readonly sources: Sources;
+  readonly tables: Tables;
+  readonly paths: PathTable;
+  /** Numbers of VPP's sources that stand for nothing that the kernel has: neighbours, defaults. */
+  readonly neighbourSource: number;
+  readonly emptySources: ReadonlySet<number>;
+}
+
+type Found = MessageValue<typeof ipRouteLookupV2.reply>['route'];
+
+/** What an address finds in tables, in order. */
+export async function lookUp(
+  parts: LookupParts,
+  family: Family,
+  handles: readonly number[],
+  address: string,
+): Promise<LookupAnswer> {
+  const held = handles.map((handle) => parts.tables.byHandle(handle)).filter((each) => each !== undefined);
+  const steps = held.filter(({ table }) => table.table !== LOCAL);
+  const only = steps.length === 0 ? held : steps;
+  for (const step of only) {
+    const answer = await inHome(parts, family, step, address);
+    if (answer === undefined) continue;
+    if (steps.length === 0 && answer.table !== step.handle) return NOTHING;
+    return answer;
+  }
+  return NOTHING;
+}
+
+/** What an address finds in one home; undefined when it leads on. */
+async function inHome(
+  parts: LookupParts,
+  family: Family,
+  step: Held,
+  address: string,
+): Promise<LookupAnswer | undefined> {
+  const bytes = ipBytes(address);
+  for (let length = bytes.length * 8; length >= 0; ) {
+    const found = await ask(parts.client, step.home.vpp, maskBytes(bytes, length), length);
+    if (found === undefined) return undefined;
+    if (found.src !== parts.neighbourSource) return answerOf(parts, family, step, found);
+    length = found.prefix.len - 1;
+  }
+  return undefined;
+}
+
+async function ask(client: VppClient, table_id: number, address: Uint8Array, len: number): Promise<Found | undefined> {
+  const input = { table_id, exact: 0, prefix: { address, len } };
+  const { retval, route } = await client.request(ipRouteLookupV2, input, { accept: [NO_SUCH_ENTRY] });
+  return retval === 0 ? route : undefined;
+}
+
+function answerOf(
+  { sources, tables, paths, emptySources }: LookupParts,
+  family: Family,
+  { home, handle }: Held,
+  found: Found,
+): LookupAnswer | undefined {
+  const prefixlen = found.prefix.len;
+  const local = tables.heldAs(home.netns, family, LOCAL)?.handle ?? handle;
+  if (emptySources.has(found.src)) return undefined;
+  if (found.src === sources.local) return { table: local, target: paths.targetOfPaths(found.paths, family), prefixlen };
+  const isReceived = found.paths.every(({ type }) => type === fibPathType.values.FIB_API_PATH_TYPE_LOCAL);
+  if (found.src !== sources.route && isReceived) return { table: local, target: SPECIAL.local, prefixlen };
+  const isDropped = found.paths.every(({ type }) => type === fibPathType.values.FIB_API_PATH_TYPE_DROP);
+  const isOurs = found.src === sources.route || found.src === sources.api;
+  if (isDropped && !(isOurs && specialOf(found.paths) !== 0))
+    return { table: handle, target: SPECIAL.blackhole, prefixlen };
+  const target = paths.targetOfPaths(found.paths, family);
+  return target === SPECIAL.throw ? undefined : { table: handle, target, prefixlen };
+}

@@ -1,0 +1,349 @@
+// Programme: what one session has put into VPP, by parts, and how objects of the core find their part.
+//
+// Invariants: made anew for every session and read from VPP before it is used. A dump reads the tables' routes once and
+// keeps them packed until they are asked for. Reference: docs/design.md, section 3.
+
+import type {
+  AdjacencyRow,
+  HeldObject,
+  LinkControl,
+  LookupAnswer,
+  Operation,
+  OperationResult,
+  PathAnswer,
+  RouteBatch,
+} from '../lcp/dataplane.ts';
+import {
+  type Family,
+  type LcpObject,
+  MPLS,
+  type Pair,
+  type PathSet,
+  type RouteFamily,
+  SPECIAL,
+  type Table,
+} from '../lcp/objects.ts';
+import { LcpError } from '../lib/errors.ts';
+import { Addresses } from './addresses.ts';
+import { fibSourceDump } from './api/fib.ts';
+import { mplsRouteAddDel } from './api/mpls.ts';
+import { ipMrouteAddDel } from './api/mroute.ts';
+import { createSubif } from './api/subinterface.ts';
+import { Bindings, stepsOf } from './bindings.ts';
+import type { VppClient } from './client.ts';
+import { Interfaces } from './interfaces.ts';
+import { Links } from './links.ts';
+import { lookUp } from './lookup.ts';
+import { Mroutes } from './mroutes.ts';
+import { Neighbours } from './neighbours.ts';
+import { type PairOptions, Pairs } from './pairs.ts';
+import { isLookupLeg } from './paths.ts';
+import { PathTable } from './pathtable.ts';
+import { type ReadRoutes, readHome } from './routereader.ts';
+import { Routes } from './routes.ts';
+import type { PairBackend, Session } from './session.ts';
+import { Subifs } from './subifs.ts';
+import { type Held, LOCAL, MAIN, Tables } from './tables.ts';
+
+const FAMILIES: readonly Family[] = [4, 6];
+
+export interface ProgrammeOptions {
+  readonly pairBackend: PairBackend;
+  readonly namespaces: readonly string[];
+  readonly ifindexOf: PairOptions['ifindexOf'];
+}
+
+export class Programme {
+  readonly session: Session;
+  readonly interfaces: Interfaces;
+  readonly subifs: Subifs;
+  readonly routes: Routes;
+  readonly #client: VppClient;
+  readonly #pairs: Pairs;
+  readonly #tables: Tables;
+  readonly #paths: PathTable;
+  readonly #bindings: Bindings;
+  readonly #addresses: Addresses;
+  readonly #neighbours: Neighbours;
+  readonly #links: Links;
+  readonly #mroutes: Mroutes;
+  readonly #first: string;
+  #neighbourSource = 0;
+  #emptySources = new Set<number>();
+  /** Routes that a dump has read and nobody has taken yet, by table. */
+  #read = new Map<number, RouteBatch[]>();
+
+  constructor(session: Session, links: LinkControl, options: ProgrammeOptions, onPhys: () => void) {
+    const { client, sources } = session;
+    const { pairBackend: backend, namespaces, ifindexOf } = options;
+    this.session = session;
+    this.#client = client;
+    this.#first = namespaces[0] ?? '';
+    this.interfaces = new Interfaces(client, () => {
+      this.#paths.placesChanged();
+      onPhys();
+    });
+    this.#pairs = new Pairs(client, this.interfaces, links, { backend, namespaces, ifindexOf });
+    this.subifs = new Subifs(client, this.interfaces, this.#pairs);
+    this.#tables = new Tables(client, this.#first);
+    this.#paths = new PathTable({
+      ifindex: (phy) => this.subifs.interface(phy)?.ifindex,
+      phy: (ifindex) => this.subifs.name(ifindex),
+      lookupTable: (family, keys) => {
+        const [first] = stepsOf(keys) ?? [];
+        return first === undefined ? undefined : this.#tables.home(first.netns, family, first.table)?.vpp;
+      },
+      lookupKeys: (family, table) => this.#bindings.keysFrom(family, table),
+      puntTable: () => this.#tables.puntTable(),
+    });
+    this.routes = new Routes(client, sources, this.#tables, this.#paths);
+    this.#bindings = new Bindings(this.#tables, this.routes);
+    this.#addresses = new Addresses(client, this.subifs, this.#pairs);
+    this.#neighbours = new Neighbours(client, this.subifs);
+    const { interfaces, subifs } = this;
+    this.#links = new Links({
+      client,
+      interfaces,
+      pairs: this.#pairs,
+      subifs,
+      addresses: this.#addresses,
+      bindings: this.#bindings,
+    });
+    this.#mroutes = new Mroutes(client, subifs, this.#tables, (ifindex, family) =>
+      this.#links.tableOf(ifindex, family),
+    );
+  }
+
+  /** Reads what VPP has. */
+  async open(pollMs: number): Promise<void> {
+    for (const { src } of await this.#client.dump(fibSourceDump, {})) {
+      if (src.name === 'adjacency') this.#neighbourSource = src.id;
+      if (['default-route', 'urpf-exempt', 'recursive-resolution', 'special'].includes(src.name))
+        this.#emptySources.add(src.id);
+    }
+    await this.interfaces.open(pollMs);
+    await this.#pairs.read();
+    await this.#tables.read();
+    for (const family of FAMILIES) await this.#tables.needPunt(family, (vpp) => this.routes.fillPunt(family, vpp));
+    await Promise.all([this.#addresses.read(), this.#neighbours.read(), this.#links.read(), this.#mroutes.read()]);
+  }
+
+  close(): void {
+    this.interfaces.close();
+    this.#addresses.close();
+    this.#client.close();
+  }
+
+  /** What this VPP cannot do, with the reason. */
+  unsupported(): Map<string, string> {
+    const found = new Map<string, string>([
+      [
+        'macs',
+        'VPP takes frames to one MAC of an interface: further ones (VRRP) do not reach it unless it is promiscuous',
+      ],
+      ['weights', 'VPP has weights up to 255: larger ones are scaled'],
+      ['local-table-order', 'a local table that is looked up before another one is joined with it'],
+      ['mroute-elsewhere', 'VPP drops multicast that comes in by another interface than its entry says'],
+    ]);
+    const needs = [
+      ['mpls', mplsRouteAddDel],
+      ['mroute', ipMrouteAddDel],
+      ['subif', createSubif],
+    ] as const;
+    for (const [what, message] of needs) {
+      const reason = this.#client.unsupported(message);
+      if (reason !== undefined) found.set(what, reason);
+    }
+    return found;
+  }
+
+  /** Everything of ours, except routes, which are kept for dumpRoutes. */
+  async dump(): Promise<HeldObject[]> {
+    await Promise.all([this.interfaces.refresh(), this.#pairs.read(), this.#neighbours.read(), this.#addresses.read()]);
+    this.#paths.placesChanged();
+    this.#read = new Map();
+    for (const home of [...this.#tables.homes()]) {
+      const { netns, family, table, isFound } = home;
+      const { main, local } = await this.#readHome(home);
+      if (isFound || main.length > 0 || this.#tables.heldAs(netns, family, table) !== undefined)
+        this.#adopt(netns, family, table, home, main);
+      if (table === MAIN && family !== MPLS && local.length > 0) this.#adopt(netns, family, LOCAL, home, local);
+    }
+    for (const { handle } of this.#tables.held()) if (!this.#read.has(handle)) this.#read.set(handle, []);
+    return [
+      ...this.#pairs.held(),
+      ...[...this.#tables.held()].map(({ table, handle }) => ({ object: table, handle })),
+      ...this.subifs.held(),
+      ...this.#addresses.held(),
+      ...this.#neighbours.held(),
+      ...[...this.#paths.handles()].map((handle) => ({ object: this.#pathSet(handle), handle })),
+      ...this.#mroutes.held(),
+    ];
+  }
+
+  #pathSet(handle: number): PathSet {
+    return { kind: 'pathset', id: `held#${handle}`, paths: this.#paths.paths(handle) ?? [] };
+  }
+
+  #adopt(netns: string, family: RouteFamily, table: number, home: Held['home'], batches: RouteBatch[]): void {
+    const { handle } = this.#tables.adopt({ kind: 'table', netns, family, table }, home);
+    for (const { words, count } of batches) for (let i = 0; i < count; i++) words[i * 7] = handle;
+    this.#read.set(handle, batches);
+  }
+
+  async #readHome(home: Held['home'], handle = 0): Promise<ReadRoutes> {
+    if (home.family === MPLS) return { main: await this.routes.labels.read(home, handle), local: [] };
+    const paired = new Set(this.#pairs.paired());
+    const isPaired = (ifindex: number) => paired.has(ifindex);
+    const context = { client: this.#client, sources: this.session.sources, paths: this.#paths, isPaired };
+    return readHome(context, home, handle, handle);
+  }
+
+  /** Routes of a table: those that the last dump has read, else as they are now. */
+  async dumpRoutes(handle: number, onBatch: (batch: RouteBatch) => void): Promise<void> {
+    const { home, table } = this.#tables.required(handle);
+    const isLocal = table.table === LOCAL;
+    const batches = this.#read.get(handle) ?? (await this.#readHome(home, handle))[isLocal ? 'local' : 'main'];
+    this.#read.delete(handle);
+    for (const batch of batches) onBatch(batch);
+  }
+
+  /** Fills batch.results; how many failed. What a dump has read is old now. */
+  applyRoutes(batch: RouteBatch): Promise<number> {
+    this.#read.clear();
+    return this.routes.apply(batch);
+  }
+
+  /** What operations of a batch say together, before any of them is applied. */
+  async prepare(operations: readonly Operation[]): Promise<void> {
+    const links = operations.flatMap(({ op, object }) => (op === 'set' && object.kind === 'link' ? [object] : []));
+    if (links.length === 0) return;
+    for (const link of links) if (this.subifs.isUsable(link.phy)) this.#bindings.wish(link);
+    await this.#bindings.settle();
+  }
+
+  async apply({ op, object, handle }: Operation): Promise<OperationResult> {
+    const isSet = op === 'set';
+    switch (object.kind) {
+      case 'pair':
+        return isSet ? this.#pairs.set(object, handle) : this.#deletePair(object);
+      case 'subif':
+        return isSet ? this.subifs.set(object) : this.#deleteSubif(object);
+      case 'table':
+        return isSet ? this.#setTable(object) : this.#deleteTable(object);
+      case 'link':
+        return isSet ? this.#links.set(object) : { ok: true }; // it goes with its pair
+      case 'address':
+        return isSet ? this.#addresses.set(object) : this.#addresses.delete(object);
+      case 'neighbour':
+        return isSet ? this.#neighbours.set(object) : this.#neighbours.delete(object);
+      case 'pathset':
+        return isSet ? this.#setPathSet(object, handle) : this.#deletePathSet(handle);
+      case 'mroute':
+        return isSet ? this.#mroutes.set(object) : this.#mroutes.delete(object);
+    }
+  }
+
+  async #deletePair(pair: Pair): Promise<OperationResult> {
+    for (const subif of this.subifs.of(pair.phy)) await this.#deleteSubif(subif);
+    await this.#neighbours.forget(pair.phy);
+    if (this.#pairs.has(pair.phy)) await this.#links.forget(pair.phy);
+    return this.#pairs.delete(pair);
+  }
+
+  async #deleteSubif(subif: LcpObject & { kind: 'subif' }): Promise<OperationResult> {
+    await this.#neighbours.forget(subif.phy);
+    if (this.subifs.isUsable(subif.phy)) await this.#links.forget(subif.phy);
+    return this.subifs.delete(subif);
+  }
+
+  async #setTable(table: Table): Promise<OperationResult> {
+    const isNew = this.#tables.heldAs(table.netns, table.family, table.table) === undefined;
+    await this.#tables.need(table.netns, table.family, table.table);
+    const { handle } = await this.#tables.set(table);
+    if (isNew) await this.#bindings.settle();
+    return { ok: true, handle };
+  }
+
+  /** Takes a table's routes out with it. */
+  async #deleteTable(table: Table): Promise<OperationResult> {
+    const held = this.#tables.heldAs(table.netns, table.family, table.table);
+    if (held === undefined) return { ok: true };
+    await this.routes.remove(held.home, table.table === LOCAL);
+    this.#read.delete(held.handle);
+    this.#tables.drop(table);
+    await this.#bindings.settle();
+    await this.#bindings.releaseEmpty(held.home);
+    return { ok: true };
+  }
+
+  async #setPathSet(set: PathSet, handle: number): Promise<OperationResult> {
+    if (set.paths.length === 0)
+      throw new LcpError('REFUSED', { op: 'set paths', key: set.id, message: 'it has no legs' });
+    for (const path of set.paths) {
+      if (!isLookupLeg(path)) continue;
+      for (const [family, keys = []] of [[4, path.lookup4] as const, [6, path.lookup6] as const]) {
+        const home = await this.#bindings.homeOf(keys, family);
+        home?.users.add('paths');
+      }
+    }
+    return { ok: true, handle: this.#paths.set(set, handle) };
+  }
+
+  #deletePathSet(handle: number): OperationResult {
+    this.#paths.delete(handle);
+    return { ok: true };
+  }
+
+  pathAnswers(handle: number): PathAnswer[] | undefined {
+    return this.#paths.paths(handle)?.map((path) => {
+      const index = path.phy === '' ? undefined : this.subifs.interface(path.phy)?.ifindex;
+      const complete =
+        path.phy === '' || (index !== undefined && (path.via === '' || this.#neighbours.has(index, path.via)));
+      return { ...path, complete };
+    });
+  }
+
+  async lookup(family: RouteFamily, handles: readonly number[], addresses: readonly string[]): Promise<LookupAnswer[]> {
+    if (family === MPLS) return this.#lookupLabels(handles, addresses);
+    const parts = {
+      client: this.#client,
+      sources: this.session.sources,
+      tables: this.#tables,
+      paths: this.#paths,
+      neighbourSource: this.#neighbourSource,
+      emptySources: this.#emptySources,
+    };
+    return Promise.all(addresses.map((address) => lookUp(parts, family, handles, address)));
+  }
+
+  async #lookupLabels(handles: readonly number[], labels: readonly string[]): Promise<LookupAnswer[]> {
+    const found = new Map<number, LookupAnswer>();
+    for (const handle of [...handles].reverse()) {
+      const held = this.#tables.byHandle(handle);
+      if (held === undefined || held.table.family !== MPLS) continue;
+      for (const [label, target] of await this.routes.labels.targets(held.home))
+        found.set(label, { table: handle, target, prefixlen: 20 });
+    }
+    return labels.map((text) => {
+      if (!/^[0-9]{1,7}$/.test(text))
+        throw new LcpError('REFUSED', { op: 'look up', key: text.slice(0, 64), message: 'not a label' });
+      return found.get(Number(text)) ?? { table: 0, target: SPECIAL.none, prefixlen: 0 };
+    });
+  }
+
+  adjacencies(): AdjacencyRow[] {
+    return this.#neighbours.rows();
+  }
+
+  /** Takes everything of ours out of VPP. */
+  async removeAll(): Promise<void> {
+    for (const { object } of this.#mroutes.held()) await this.apply({ op: 'delete', object, handle: 0 });
+    for (const { object } of this.#pairs.held()) if (object.kind === 'pair') await this.#deletePair(object);
+    for (const { table } of [...this.#tables.held()]) await this.#deleteTable(table);
+    for (const home of [...this.#tables.homes()]) {
+      home.users.clear();
+      await this.#bindings.releaseEmpty(home);
+    }
+  }
+}
