@@ -200,8 +200,10 @@ export function addEntryRules(state: FakeState): void {
 function addTableRules(state: FakeState): void {
   type Add = Pick<MessageValue<typeof ip.ipTableAddDelV2>, 'is_add' | 'table'>;
   const addDel = ({ is_add, table }: Add): Outcome => {
-    const key = `${table.is_ip6 ? 6 : 4}:${table.table_id}`;
-    if (is_add) state.tables.set(key, state.tables.get(key) ?? table.name);
+    const family = table.is_ip6 ? 6 : 4;
+    const key = `${family}:${table.table_id}`;
+    const name = table.name === '' ? `ipv${family}-VRF:${table.table_id}` : table.name;
+    if (is_add) state.tables.set(key, state.tables.get(key) ?? name);
     else if (table.table_id !== 0) {
       state.tables.delete(key);
       for (const [at, told] of state.routes as Map<string, unknown> as Map<string, Route>) {

@@ -130,7 +130,7 @@ function addMpls(state: FakeState): void {
     const found = state.interfaces.get(input.sw_if_index);
     if (found === undefined) return refused(ERROR.interface);
     if (!state.tables.has('mpls:0')) return refused(ERROR.fib);
-    found.mpls = input.enable;
+    found.mpls = Math.max(0, found.mpls + (input.enable ? 1 : -1));
     return {};
   });
   state.rule(mroute.ipMrouteAddDel, ({ is_add, route: told }: MessageValue<typeof mroute.ipMrouteAddDel>) => {

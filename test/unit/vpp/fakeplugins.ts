@@ -7,7 +7,7 @@ import { cliInband } from '../../../src/vpp/api/vpe.ts';
 import { l2XconnectDump, swInterfaceSetL2Xconnect } from '../../../src/vpp/api/xconnect.ts';
 import type { MessageValue } from '../../../src/vpp/message.ts';
 import type { FakeState, Outcome, Values } from './fakestate.ts';
-import { hex, refused } from './fakestate.ts';
+import { ERROR, hex, refused } from './fakestate.ts';
 
 type Mroute = MessageValue<typeof ipMrouteAddDel>['route'];
 
@@ -35,6 +35,8 @@ export function addPluginRules(state: FakeState): void {
 
   const crossed = new Map<number, number>();
   state.rule(swInterfaceSetL2Xconnect, (input: MessageValue<typeof swInterfaceSetL2Xconnect>) => {
+    const ends = input.enable ? [input.rx_sw_if_index, input.tx_sw_if_index] : [input.rx_sw_if_index];
+    if (ends.some((end) => !state.interfaces.has(end))) return refused(ERROR.interface);
     if (input.enable) crossed.set(input.rx_sw_if_index, input.tx_sw_if_index);
     else crossed.delete(input.rx_sw_if_index);
     return {};
@@ -42,8 +44,10 @@ export function addPluginRules(state: FakeState): void {
   state.rule(l2XconnectDump, () => ({
     rows: [...crossed].map(([rx_sw_if_index, tx_sw_if_index]) => ({ rx_sw_if_index, tx_sw_if_index })),
   }));
-  state.rule(mplsInterfaceDump, () => ({
-    rows: [...state.interfaces.values()].filter(({ mpls }) => mpls).map(({ sw_if_index }) => ({ sw_if_index })),
+  state.rule(mplsInterfaceDump, ({ sw_if_index: asked }: MessageValue<typeof mplsInterfaceDump>) => ({
+    rows: [...state.interfaces.values()]
+      .filter(({ mpls, sw_if_index }) => mpls > 0 && (asked === 0xffff_ffff || asked === sw_if_index))
+      .map(({ sw_if_index }) => ({ sw_if_index })),
   }));
   state.rule(mplsTableDump, () => ({
     rows: [...state.tables].flatMap(([key, mt_name]) => {
@@ -57,7 +61,10 @@ export function addPluginRules(state: FakeState): void {
 /** Paths are added to an entry and taken from it; it ends with the last. */
 function addMulticast(state: FakeState): void {
   state.rule(ipMrouteAddDel, ({ is_add, route }: MessageValue<typeof ipMrouteAddDel>): Outcome => {
-    const { prefix, table_id, paths } = route;
+    const { prefix, table_id } = route;
+    if (!state.tables.has(`${prefix.af === 1 ? 6 : 4}:${table_id}`)) return refused(ERROR.fib);
+    // No weight is one.
+    const paths = route.paths.map((each) => ({ ...each, path: { ...each.path, weight: each.path.weight || 1 } }));
     if (paths.length === 0) return refused(-52);
     const key = `${table_id} ${prefix.af} ${hex(prefix.src_address)} ${hex(prefix.grp_address)}/${prefix.grp_address_length}`;
     const before = (state.mroutes.get(key) as Mroute | undefined)?.paths ?? [];

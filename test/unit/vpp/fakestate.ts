@@ -37,7 +37,8 @@ export interface FakeInterface {
   table6: number;
   ip6: boolean;
   linkLocal: Uint8Array;
-  mpls: boolean;
+  /** How often MPLS was enabled: VPP counts. */
+  mpls: number;
   unnumbered: number;
   readonly addresses: Map<string, { readonly address: Uint8Array; readonly len: number }>;
   readonly sub: Values;
@@ -135,7 +136,7 @@ export class FakeState {
       table6: 0,
       ip6: false,
       linkLocal: new Uint8Array(16),
-      mpls: false,
+      mpls: 0,
       unnumbered: 0xffff_ffff,
       addresses: new Map(),
       sub: {},

@@ -11,6 +11,7 @@ import * as lcp from '../../../src/vpp/api/lcp.ts';
 import { ipNeighborAddDel, ipNeighborDump } from '../../../src/vpp/api/neighbor.ts';
 import { createLoopback, createSubif, deleteLoopback, deleteSubif } from '../../../src/vpp/api/subinterface.ts';
 import { cliInband, showVersion } from '../../../src/vpp/api/vpe.ts';
+import { l2XconnectDump, swInterfaceSetL2Xconnect } from '../../../src/vpp/api/xconnect.ts';
 import type { VppClient } from '../../../src/vpp/client.ts';
 import { converseFib } from './conversationfib.ts';
 import { Talk } from './talk.ts';
@@ -69,6 +70,22 @@ async function addresses(talk: Talk, loop: number): Promise<void> {
   await talk.ask(itf.swInterfaceAddDelAddress, { sw_if_index: loop, is_add: true, prefix: six });
   for (const is_ipv6 of [false, true]) await talk.list(ip.ipAddressDump, { sw_if_index: loop, is_ipv6 });
   await talk.list(ip.ipAddressDump, { sw_if_index: ABSENT, is_ipv6: false });
+}
+
+async function crossConnects(talk: Talk, loop: number, other: number): Promise<void> {
+  for (const [rx_sw_if_index, tx_sw_if_index, enable] of [
+    [loop, other, true],
+    [other, loop, true],
+    [ABSENT, loop, true],
+    [loop, ABSENT, true],
+    [loop, other, false],
+    [loop, other, false],
+    [other, loop, false],
+    [ABSENT, loop, false],
+  ] as const) {
+    await talk.ask(swInterfaceSetL2Xconnect, { rx_sw_if_index, tx_sw_if_index, enable });
+    await talk.list(l2XconnectDump, {});
+  }
 }
 
 async function linkLocals(talk: Talk, loop: number, other: number): Promise<void> {
@@ -134,6 +151,7 @@ export async function converse(client: VppClient): Promise<Talk> {
   const loop = Number((await talk.ask(createLoopback, {})).sw_if_index);
   const other = Number((await talk.ask(createLoopback, {})).sw_if_index);
   await interfaces(talk, loop, other);
+  await crossConnects(talk, loop, other);
   await addresses(talk, loop);
   await linkLocals(talk, loop, other);
   await converseFib(talk, { loop, other, absent: ABSENT });

@@ -98,7 +98,7 @@ async function olderRoutes(talk: Talk, { loop, absent }: Subjects): Promise<void
   }
 }
 
-async function labels(talk: Talk, { loop, absent }: Subjects): Promise<void> {
+async function labels(talk: Talk, { loop, other, absent }: Subjects): Promise<void> {
   const mr_route = { mr_table_id: 0, mr_label: 100, mr_eos: 1, mr_paths: [via(loop, '10.1.0.2')] };
   await talk.ask(mpls.mplsRouteAddDel, { mr_is_add: true, mr_route });
   await talk.ask(mpls.swInterfaceSetMplsEnable, { sw_if_index: loop, enable: true });
@@ -107,7 +107,9 @@ async function labels(talk: Talk, { loop, absent }: Subjects): Promise<void> {
   }
   for (const enable of [true, true, false, false, true]) {
     await talk.ask(mpls.swInterfaceSetMplsEnable, { sw_if_index: loop, enable });
+    for (const sw_if_index of [0xffff_ffff, loop, other]) await talk.list(mpls.mplsInterfaceDump, { sw_if_index });
   }
+  await talk.list(mpls.mplsTableDump, {});
   await talk.ask(mpls.swInterfaceSetMplsEnable, { sw_if_index: absent, enable: true });
   const ours = { only: (row: { mr_route: { mr_label: number } }) => row.mr_route.mr_label === 100 };
   for (const mr_is_add of [true, true, false, false]) {
