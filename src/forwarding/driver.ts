@@ -67,6 +67,7 @@ export class EmbeddedDataPlane implements DataPlane {
   readonly sharedPathSets = true;
   readonly hasAddresses = false;
   readonly servesLinks = false;
+  readonly mergesLocal = false;
   readonly hostsEndWithIt = false;
   readonly #options: ForwarderOptions;
   readonly #links: LinkControl;

@@ -184,6 +184,11 @@ export interface DataPlane {
   readonly hasAddresses: boolean;
   /** Whether it looks up multicast and IPv6 link-local destinations by interface, so that tables have no routes to them. */
   readonly servesLinks: boolean;
+  /**
+   * Whether table local and the one looked up behind it are one longest-prefix match whatever the rules, and of two
+   * routes for one prefix only that of table local can be dumped.
+   */
+  readonly mergesLocal: boolean;
   /** Whether hosts vanish with it, so that what the kernel had on them has to be given back. */
   readonly hostsEndWithIt: boolean;
   /** Its interfaces, where phys are its own and no kernel devices. */

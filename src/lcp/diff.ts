@@ -6,14 +6,14 @@
 import type { Mroute as KernelMroute } from '../netlink/mroute.ts';
 import { NUD_VALID } from '../netlink/neighbour.ts';
 import { ruleText } from '../netlink/rule.ts';
-import { IFA_F_TENTATIVE, RTN_UNICAST, RTNH_F_DEAD } from '../netlink/uapi.ts';
+import { IFA_F_TENTATIVE, RT_TABLE_LOCAL, RTN_UNICAST, RTNH_F_DEAD } from '../netlink/uapi.ts';
 import { type Core, openWork } from './core.ts';
 import { ROUTE_WORDS } from './dataplane.ts';
 import { usable } from './derive.ts';
 import type { Namespace } from './namespace.ts';
 import { FIRST_HANDLE, keyOf, type LcpObject, MPLS, pathsText, SPECIAL_NAMES, sameObject } from './objects.ts';
 import { HEAD_WORDS, LEG_OWN_GATEWAY, LEG_WORDS, type PathSet } from './pathsets.ts';
-import { routeProtocolOf, routeTypeOf } from './prefixtable.ts';
+import { type PrefixTable, routeProtocolOf, routeTypeOf } from './prefixtable.ts';
 import { prefixText } from './routerows.ts';
 import type { Routes } from './routes.ts';
 import { unhonouredRows } from './unhonoured.ts';
@@ -180,6 +180,13 @@ const targetText = (core: Core, target: number): string => {
     : paths.map((p) => `${p.via || 'attached'} ${p.phy || 'punt'} ${p.weight}`).join(', ');
 };
 
+/** Whether table local has a route for the prefix of another table's record. */
+const isBelowLocal = (t: PrefixTable, record: number): boolean => {
+  const [a0 = 0, a1 = 0, a2 = 0, a3 = 0] = t.addr.subarray(record * t.words, (record + 1) * t.words);
+  const plen = t.plen[record] as number;
+  return t.table[record] !== RT_TABLE_LOCAL && t.find(RT_TABLE_LOCAL, plen, a0, a1, a2, a3) !== 0;
+};
+
 /** What the data plane holds for a namespace's routes against what the mirror wants there. */
 const compareActualRoutes = async (core: Core, ns: Namespace, f: Findings): Promise<void> => {
   const r = core.reconciler;
@@ -221,7 +228,7 @@ const compareActualRoutes = async (core: Core, ns: Namespace, f: Findings): Prom
     t.forEach((record) => {
       if (seen.has(record)) return;
       const desired = wanted(record);
-      if (desired === 0) return;
+      if (desired === 0 || (core.dataplane.mergesLocal && isBelowLocal(t, record))) return;
       const key = `${ns.name} table ${t.table[record]} ${prefixText(t, record)}`;
       f.add({ kind, key, desired: targetText(core, desired), reason: 'not in the data plane' });
     });

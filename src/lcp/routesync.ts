@@ -197,7 +197,8 @@ export class RouteSync {
     const before = p.handle;
     const row = this.#delta.row('pathset', id);
     p.handle = row?.handle ?? 0;
-    if (this.#dataplane.sharedPathSets || before === 0 || before !== p.handle || row?.failure !== undefined) return;
+    // a data plane without path sets of its own may also answer with another handle: equal ones have one
+    if (this.#dataplane.sharedPathSets || before === 0 || p.handle === 0 || row?.failure !== undefined) return;
     const changed = this.#changed.get(ns);
     if (changed === undefined) this.#changed.set(ns, new Set([p.id]));
     else changed.add(p.id);

@@ -9,12 +9,13 @@
 import type { HeldObject, OperationResult } from '../lcp/dataplane.ts';
 import type { Address, Family } from '../lcp/objects.ts';
 import { LcpError } from '../lib/errors.ts';
-import { formatIp, ipBytes, isLinkLocal6 } from '../lib/ip.ts';
+import { formatIp, ipBytes, isLinkLocal6, maskBytes } from '../lib/ip.ts';
 import { fibPathNhProto, fibPathType } from './api/fibtypes.ts';
 import { swInterfaceAddDelAddress } from './api/interface.ts';
 import * as ip from './api/ip.ts';
 import { mfibItfFlags } from './api/mfibtypes.ts';
 import { ipMrouteAddDel } from './api/mroute.ts';
+import { swInterfaceIp6ndRaConfig } from './api/proxy.ts';
 import type { VppClient } from './client.ts';
 import { NO_INTERFACE } from './interfaces.ts';
 import type { Pairs } from './pairs.ts';
@@ -29,6 +30,12 @@ const ABSENT = [-2, -60, -105, -106];
 const OVERLAPS = [ADDRESS_IN_USE, -88, -99, -135];
 
 const maxLength = (family: Family): number => (family === 6 ? 128 : 32);
+/** Whether an address is in the subnet of another. */
+const within = (address: string, of: string, length: number): boolean => {
+  const [a, b] = [ipBytes(address), ipBytes(of)];
+  return a.length === b.length && Buffer.compare(maskBytes(a, length), maskBytes(b, length)) === 0;
+};
+
 const isLinkLocal = (address: string): boolean => address.includes(':') && isLinkLocal6(ipBytes(address));
 
 /** What one interface has. */
@@ -66,20 +73,29 @@ export class Addresses {
 
   /** Reads those of all interfaces with a pair. */
   async read(): Promise<void> {
-    this.#had.clear();
-    for (const ifindex of this.#pairs.paired()) await this.had(ifindex);
+    const paired = new Set(this.#pairs.paired());
+    for (const ifindex of [...this.#had.keys()]) if (!paired.has(ifindex)) this.#had.delete(ifindex);
+    await Promise.all([...paired].map((ifindex) => this.#read(ifindex)));
   }
 
   /** What an interface has; read once. */
-  async had(sw_if_index: number): Promise<Had> {
-    const known = this.#had.get(sw_if_index);
-    if (known !== undefined) return known;
-    const had: Had = { lengths: new Map(), linkLocal: '', linkLocals: [], tables: { 4: 0, 6: 0 } };
+  async had(ifindex: number): Promise<Had> {
+    return this.#had.get(ifindex) ?? this.#read(ifindex);
+  }
+
+  async #read(sw_if_index: number): Promise<Had> {
+    const had: Had = this.#had.get(sw_if_index) ?? {
+      lengths: new Map(),
+      linkLocal: '',
+      linkLocals: [],
+      tables: { 4: 0, 6: 0 },
+    };
     const [four, six, linkLocal] = await Promise.all([
       this.#client.dump(ip.ipAddressDump, { sw_if_index, is_ipv6: false }),
       this.#client.dump(ip.ipAddressDump, { sw_if_index, is_ipv6: true }),
       this.#linkLocalOf(sw_if_index),
     ]);
+    had.lengths.clear();
     for (const { prefix } of [...four, ...six]) had.lengths.set(formatIp(prefix.address), prefix.len);
     had.linkLocal = linkLocal;
     this.#had.set(sw_if_index, had);
@@ -104,8 +120,10 @@ export class Addresses {
       const phy = this.#subifs.name(ifindex);
       if (phy === undefined || !this.#subifs.isUsable(phy)) continue;
       for (const [address, length] of lengths) held.push({ object: this.#toldAs(phy, address, length) });
-      if (linkLocal !== '' && this.#asked.has(`${ifindex} ${linkLocal}`))
-        held.push({ object: this.#asked.get(`${ifindex} ${linkLocal}`) as Address });
+      // VPP has one of them, the others wait to take its place
+      for (const [key, asked] of linkLocal === '' ? [] : this.#asked) {
+        if (key.startsWith(`${ifindex} `) && isLinkLocal(asked.address)) held.push({ object: asked });
+      }
     }
     return held;
   }
@@ -136,15 +154,33 @@ export class Addresses {
     return { ok: true };
   }
 
+  /** Length that an address has in VPP, where all addresses of one subnet on an interface have the same. */
+  #lengthFor(had: Had, a: Address): number {
+    if (a.connected) return a.prefixlen;
+    const shared = [...had.lengths].find(
+      ([address, length]) =>
+        address !== a.address && length < maxLength(a.family) && within(a.address, address, length),
+    );
+    return shared?.[1] ?? maxLength(a.family);
+  }
+
   async #setGlobal(ifindex: number, had: Had, a: Address): Promise<void> {
-    const wanted = a.connected ? a.prefixlen : maxLength(a.family);
+    const wanted = this.#lengthFor(had, a);
     const before = had.lengths.get(a.address);
     if (before === wanted) return;
     const key = `${a.phy} ${a.address}/${a.prefixlen}`;
+    const inside = [...had.lengths].filter(
+      ([address, length]) => address !== a.address && length > wanted && within(address, a.address, wanted),
+    );
+    for (const [address, length] of inside) await this.#addDel(ifindex, had, address, length, false, key);
     if (before !== undefined) await this.#addDel(ifindex, had, a.address, before, false, key);
     try {
       await this.#addDel(ifindex, had, a.address, wanted, true, key);
+      for (const [address] of inside) await this.#addDel(ifindex, had, address, wanted, true, key);
     } catch (error) {
+      for (const [address, length] of inside) {
+        if (!had.lengths.has(address)) await this.#addDel(ifindex, had, address, length, true, key);
+      }
       const overlaps = error instanceof LcpError && OVERLAPS.includes(error.retval ?? 0);
       if (!overlaps || wanted === maxLength(a.family)) throw error;
       await this.#addDel(ifindex, had, a.address, maxLength(a.family), true, key);
@@ -166,8 +202,10 @@ export class Addresses {
     if (is_add) had.lengths.set(address, len);
     else had.lengths.delete(address);
     // VPP turns IPv6 on with its first address, and gives itself a link-local one
-    if (is_add && prefix.address.length === 16 && had.linkLocal === '')
+    if (is_add && prefix.address.length === 16 && had.linkLocal === '') {
       had.linkLocal = await this.#linkLocalOf(sw_if_index);
+      await this.#silence(sw_if_index, key);
+    }
   }
 
   /** Multicast of the link is taken on an interface with addresses, and goes to the host. */
@@ -203,6 +241,12 @@ export class Addresses {
     );
   }
 
+  /** Advertising routers is the control plane's: VPP does it by itself wherever IPv6 is on. */
+  async #silence(sw_if_index: number, key: string): Promise<void> {
+    if (this.#client.unsupported(swInterfaceIp6ndRaConfig) !== undefined) return;
+    await this.#client.request(swInterfaceIp6ndRaConfig, { sw_if_index, suppress: 1 }, { key });
+  }
+
   async #setLinkLocal(sw_if_index: number, had: Had, address: string): Promise<void> {
     if (!had.linkLocals.includes(address)) had.linkLocals.push(address);
     if (had.linkLocal === address) return;
@@ -210,6 +254,7 @@ export class Addresses {
     if (had.linkLocal === '') {
       const options = { key, accept: ENABLED_ALREADY };
       await this.#client.request(ip.swInterfaceIp6EnableDisable, { sw_if_index, enable: true }, options);
+      await this.#silence(sw_if_index, key);
     }
     await this.#client.request(ip.swInterfaceIp6SetLinkLocalAddress, { sw_if_index, ip: ipBytes(address) }, { key });
     had.linkLocal = address;
@@ -244,8 +289,17 @@ export class Addresses {
     // the same address may be asked for with two lengths; VPP has it once
     if (asked !== undefined && asked.prefixlen !== a.prefixlen) return;
     this.#asked.delete(`${ifindex} ${a.address}`);
-    if (length !== undefined)
-      await this.#addDel(ifindex, had, a.address, length, false, `${a.phy} ${a.address}/${a.prefixlen}`);
+    if (length === undefined) return;
+    await this.#addDel(ifindex, had, a.address, length, false, `${a.phy} ${a.address}/${a.prefixlen}`);
+    if (length < maxLength(a.family)) await this.#reshape(ifindex, had);
+  }
+
+  /** Gives addresses their own length that had that of a subnet which is gone. */
+  async #reshape(ifindex: number, had: Had): Promise<void> {
+    for (const [key, other] of [...this.#asked]) {
+      if (!key.startsWith(`${ifindex} `) || isLinkLocal(other.address)) continue;
+      if (had.lengths.get(other.address) !== this.#lengthFor(had, other)) await this.#setGlobal(ifindex, had, other);
+    }
   }
 
   async #deleteLinkLocal(sw_if_index: number, had: Had, address: string): Promise<void> {

@@ -47,6 +47,8 @@ export class Bindings {
   readonly #tables: Tables;
   readonly #routes: Routes;
   readonly #wishes = new Map<string, Wish>();
+  /** Homes that an interface was looked up in: what others lead to is of an earlier lcpd, which is not to be undone yet. */
+  readonly #managed = new Set<Home>();
   /** Interfaces whose way VPP cannot have besides another's. */
   readonly #conflicts = new Map<string, string>();
 
@@ -58,6 +60,12 @@ export class Bindings {
   /** Says what an interface is looked up in, before any of a batch is set: what they agree on is no conflict. */
   wish({ phy, lookup4, lookup6 }: Link): void {
     this.#wishes.set(phy, { 4: lookup4, 6: lookup6 });
+  }
+
+  /** Whether an interface is known to be looked up as a link says. */
+  isWished({ phy, lookup4, lookup6 }: Link): boolean {
+    const wish = this.#wishes.get(phy);
+    return wish?.[4].join() === lookup4.join() && wish[6].join() === lookup6.join();
   }
 
   /** Forgets an interface; its table stays while others need it. */
@@ -96,6 +104,7 @@ export class Bindings {
     if (this.#tables.isNeeded(home)) return;
     await this.#routes.empty(home);
     await this.#tables.release(home);
+    this.#managed.delete(home);
   }
 
   /** Why an interface cannot have its tables, undefined when it can. */
@@ -110,12 +119,11 @@ export class Bindings {
       const next = new Map<Home, Home | undefined>();
       const locals = new Set<Home>();
       for (const [phy, wish] of this.#wishes) await this.#join(phy, wish[family], family, next, locals);
-      for (const home of [...this.#tables.homes()]) {
+      for (const home of next.keys()) this.#managed.add(home);
+      for (const home of this.#managed) {
         if (home.family !== family) continue;
-        const isMain = home.table === MAIN;
-        await this.#routes.copyLocals(home, locals.has(home) || isMain);
-        if (next.has(home) || home.next !== null || !home.isForeign)
-          await this.#routes.chain(home, next.get(home)?.vpp);
+        await this.#routes.copyLocals(home, locals.has(home) || home.table === MAIN);
+        await this.#routes.chain(home, next.get(home)?.vpp);
       }
     }
   }

@@ -14,6 +14,7 @@ import type {
   HeldObject,
   LinkControl,
   LookupAnswer,
+  MessageRow,
   Operation,
   OperationResult,
   PathAnswer,
@@ -30,9 +31,11 @@ import type { RouteFailure } from './routefailures.ts';
 import type { PairBackend } from './session.ts';
 import { openSession } from './session.ts';
 
-/** First wait before VPP is tried again, the longest one, and the one after a refusal. */
+/** Wait before VPP is tried again: the first ones, as long as a restart may take, then twice as long each time. */
 const RETRY_MS = 50;
+const QUICK_RETRIES = 60;
 const RETRY_MAX_MS = 5000;
+/** The one after a refusal. */
 const REFUSED_MS = 5000;
 const POLL_MS = 1000;
 const EIO = -5;
@@ -53,6 +56,7 @@ export class VppDataPlane implements DataPlane {
   readonly sharedPathSets = false;
   readonly hasAddresses = true;
   readonly servesLinks = true;
+  readonly mergesLocal = true;
   readonly hostsEndWithIt: boolean;
   readonly unsupported = new Map<string, string>();
   readonly phys: PhySource = {
@@ -67,7 +71,8 @@ export class VppDataPlane implements DataPlane {
   #closed = false;
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
-  #cause = '';
+  /** Why it is down, as the listener knows; '' while it is up. */
+  #told = '';
 
   constructor(options: VppOptions, links: LinkControl) {
     this.#options = options;
@@ -95,6 +100,7 @@ export class VppDataPlane implements DataPlane {
       if (this.#closed) return programme.close();
       this.#programme = programme;
       this.#failures = 0;
+      this.#told = '';
       this.#generation = session.sources.generation;
       this.unsupported.clear();
       for (const [what, why] of programme.unsupported()) this.unsupported.set(what, why);
@@ -106,14 +112,18 @@ export class VppDataPlane implements DataPlane {
     }
   }
 
-  /** Tries again later; the same cause is told once. */
+  /** Tries again later. Being down is told once, and again when VPP is there and must not be programmed. */
   #again(error: LcpError): void {
     const cause = error.hint === '' ? error.message : `${error.message} (${error.hint})`;
-    if (cause !== this.#cause) this.#listener?.onState('down', cause);
-    this.#cause = cause;
-    if (this.#closed) return;
     const isRefused = !['VPP_CONNECT', 'DATAPLANE_DOWN', 'VPP_PROTOCOL', 'VPP_NO_ANSWER'].includes(error.code);
-    const delay = isRefused ? REFUSED_MS : Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(10, this.#failures++));
+    const isTold = this.#told !== '' && (!isRefused || cause === this.#told);
+    if (!isTold) {
+      this.#told = cause;
+      this.#listener?.onState('down', cause);
+    }
+    if (this.#closed) return;
+    const waited = Math.max(0, Math.min(10, this.#failures++ - QUICK_RETRIES));
+    const delay = isRefused ? REFUSED_MS : Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** waited);
     this.#retry = setTimeout(() => void this.#open(), delay);
   }
 
@@ -121,7 +131,6 @@ export class VppDataPlane implements DataPlane {
     if (programme !== this.#programme) return;
     programme.close();
     this.#programme = undefined;
-    this.#cause = '';
     this.#again(error);
   }
 
@@ -142,11 +151,11 @@ export class VppDataPlane implements DataPlane {
     return this.#programme;
   }
 
-  dump(): Promise<HeldObject[]> {
+  async dump(): Promise<HeldObject[]> {
     return this.#up().dump();
   }
 
-  dumpRoutes(tableHandle: number, _family: RouteFamily, onBatch: (batch: RouteBatch) => void): Promise<void> {
+  async dumpRoutes(tableHandle: number, _family: RouteFamily, onBatch: (batch: RouteBatch) => void): Promise<void> {
     return this.#up().dumpRoutes(tableHandle, onBatch);
   }
 
@@ -195,7 +204,7 @@ export class VppDataPlane implements DataPlane {
       driver: this.name,
       state: session === undefined ? 'down' : 'up',
       generation: this.#generation,
-      ...(session !== undefined && { pid: session.pid }),
+      ...(session !== undefined && { pid: session.pid, version: session.version, transport: session.transport }),
     };
   }
 
@@ -216,6 +225,11 @@ export class VppDataPlane implements DataPlane {
   /** VPP's own packet trace is not read. */
   traces(_after: number, _arm: number): TracedPacket[] {
     return [];
+  }
+
+  messages(): MessageRow[] {
+    const rows = this.#programme?.session.client.trace.rows() ?? [];
+    return rows.map((row) => ({ ...row, bytes: Buffer.from(row.bytes).toString('hex') }));
   }
 
   /** What VPP said of the routes that it refused. */

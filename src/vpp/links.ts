@@ -28,6 +28,10 @@ export interface LinkParts {
   readonly subifs: Subifs;
   readonly addresses: Addresses;
   readonly bindings: Bindings;
+  /** VPP table in which everything is punted. */
+  readonly puntTable: number;
+  /** Key of the table that labels are looked up in by every interface. */
+  readonly labelTable: string;
 }
 
 export class Links {
@@ -59,6 +63,11 @@ export class Links {
     const isSub = found !== undefined && found.parent !== found.ifindex;
     if (found === undefined || isSub !== (link.parent !== '') || !subifs.isUsable(link.phy)) {
       throw new LcpError('PORT_REFUSED', { op: 'set link', key: link.phy, message: `${link.phy} has no pair` });
+    }
+    // one that could not be used when the batch began
+    if (!this.#of.bindings.isWished(link)) {
+      this.#of.bindings.wish(link);
+      await this.#of.bindings.settle();
     }
     const conflict = this.#of.bindings.conflict(link.phy);
     if (conflict !== undefined) throw new LcpError('REFUSED', { op: 'bind tables', key: link.phy, message: conflict });
@@ -103,9 +112,10 @@ export class Links {
   }
 
   async #bind({ ifindex: sw_if_index }: Interface, family: Family, link: Link): Promise<void> {
-    const { bindings, addresses, client } = this.#of;
+    const { bindings, addresses, client, puntTable } = this.#of;
     const home = await bindings.homeOf(family === 4 ? link.lookup4 : link.lookup6, family);
-    const vrf_id = home?.vpp ?? 0;
+    // one that is looked up in nothing is the kernel's: its packets are punted
+    const vrf_id = home?.vpp ?? puntTable;
     if ((await this.tableOf(sw_if_index, family)) !== vrf_id) {
       await addresses.without(sw_if_index, family, vrf_id, async () => {
         await client.request(
@@ -120,7 +130,15 @@ export class Links {
   }
 
   async #labels({ ifindex: sw_if_index }: Interface, link: Link): Promise<void> {
-    const enable = link.lookupMpls.length > 0;
+    const [labels] = link.lookupMpls;
+    const enable = labels !== undefined;
+    if (enable && labels !== this.#of.labelTable) {
+      throw new LcpError('NOT_SUPPORTED', {
+        op: 'bind labels',
+        key: link.phy,
+        message: `VPP's interfaces have one label table, which is ${this.#of.labelTable}`,
+      });
+    }
     if (this.#labelled.has(sw_if_index) === enable) return;
     await this.#of.client.request(swInterfaceSetMplsEnable, { sw_if_index, enable }, { key: link.phy });
     if (enable) this.#labelled.add(sw_if_index);

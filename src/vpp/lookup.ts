@@ -11,7 +11,7 @@ import { fibPathType } from './api/fibtypes.ts';
 import { ipRouteLookupV2 } from './api/route.ts';
 import type { VppClient } from './client.ts';
 import type { MessageValue } from './message.ts';
-import { specialOf } from './paths.ts';
+import { pathsToHost, specialOf } from './paths.ts';
 import type { PathTable } from './pathtable.ts';
 import type { Sources } from './sources.ts';
 import type { Held, Tables } from './tables.ts';
@@ -90,6 +90,8 @@ function answerOf(
   const isOurs = found.src === sources.route || found.src === sources.api;
   if (isDropped && !(isOurs && specialOf(found.paths) !== 0))
     return { table: handle, target: SPECIAL.blackhole, prefixlen };
-  const target = paths.targetOfPaths(found.paths, family);
+  const isHost = prefixlen === (family === 6 ? 128 : 32);
+  const shown = isHost ? pathsToHost(found.paths, found.prefix.address) : found.paths;
+  const target = paths.targetOfPaths(shown, family);
   return target === SPECIAL.throw ? undefined : { table: handle, target, prefixlen };
 }

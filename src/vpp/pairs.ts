@@ -10,7 +10,7 @@ import { statSync } from 'node:fs';
 import type { HeldObject, LinkControl, OperationResult } from '../lcp/dataplane.ts';
 import type { Pair } from '../lcp/objects.ts';
 import { LcpError, messageOf } from '../lib/errors.ts';
-import { lcpItfHostType, lcpItfPairGet, lcpItfPairGetV2 } from './api/lcp.ts';
+import { lcpDefaultNsGet, lcpItfHostType, lcpItfPairGet, lcpItfPairGetV2 } from './api/lcp.ts';
 import { cliInband } from './api/vpe.ts';
 import type { VppClient } from './client.ts';
 import type { Interfaces } from './interfaces.ts';
@@ -116,8 +116,8 @@ export class Pairs {
     }
   }
 
-  /** Makes a pair; what differs from what is there is made anew. */
-  async set(pair: Pair, held: number): Promise<OperationResult> {
+  /** Makes a pair; what differs from what is there is made anew, after `clear` has removed what is on it. */
+  async set(pair: Pair, held: number, clear: () => Promise<void>): Promise<OperationResult> {
     const phy = this.#interfaces.byName(pair.phy);
     if (pair.phyIfindex === 0) return { ok: true, handle: held };
     if (phy === undefined || phy.ifindex !== pair.phyIfindex) {
@@ -129,6 +129,7 @@ export class Pairs {
       const host = this.#options.backend === 'attach' ? this.#attachedName(row) : row.host_if_name;
       const isSame = host === pair.host && (this.#options.backend === 'attach' || this.#isMade(row, pair));
       if (isSame && (asked === undefined || asked.pair.netnsId === pair.netnsId)) return this.#adorned(pair, row);
+      await clear();
       await this.#remove(phy.ifindex, row, pair.phy);
     }
     await this.#make(pair, phy.ifindex);
@@ -146,11 +147,25 @@ export class Pairs {
     return row.netns === pair.netns && type === pair.type && this.#links.get(pair.netns, row.vif_index) !== undefined;
   }
 
+  /** linux_cp takes no namespace for its default one, and lcpd for its own. */
+  async #checkNamespace({ netns, phy }: Pair): Promise<void> {
+    if (netns !== '' || this.#client.unsupported(lcpDefaultNsGet) !== undefined) return;
+    const { netns: preset } = await this.#client.request(lcpDefaultNsGet, {});
+    if (preset === '') return;
+    throw new LcpError('HOST_DEVICE', {
+      op: 'make pair',
+      key: phy,
+      message: `VPP would make the host in its default namespace ${preset}`,
+      hint: `say netns: ${preset} for the pair, or take \`default netns\` out of linux-cp {} of VPP's startup.conf`,
+    });
+  }
+
   async #make(pair: Pair, ifindex: number): Promise<void> {
     if (this.#options.backend === 'attach') {
       await this.attach(pair.phy, `host-${pair.host}`);
       return;
     }
+    await this.#checkNamespace(pair);
     await this.#addDel(true, ifindex, pair.host, pair.netns, pair.type === 'tun' ? TUN : TAP, pair.phy);
   }
 

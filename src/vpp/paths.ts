@@ -39,6 +39,13 @@ export interface Places {
   puntTable(family: Family): number;
 }
 
+/** Paths of a host route: a next hop that is the host itself is how VPP has an on-link leg to it. */
+export const pathsToHost = (paths: readonly FibPath[], host: Uint8Array): FibPath[] =>
+  paths.map((path) => {
+    const isItself = Buffer.compare(path.nh.address.subarray(0, host.length), host) === 0;
+    return isItself ? { ...path, nh: { ...path.nh, address: new Uint8Array(16) } } : path;
+  });
+
 /** Whether a leg's packets are looked up once more instead of leaving. */
 export const isLookupLeg = ({ lookup4, lookup6 }: Path): boolean => lookup4 !== undefined || lookup6 !== undefined;
 const isLabel = (label: number): boolean =>

@@ -41,7 +41,7 @@ export class PathTable {
     this.#places = places;
   }
 
-  /** Takes a path set in; `handle` is the one it had, or 0. Throws PORT_REFUSED or REFUSED. */
+  /** Takes a path set in; `handle` is the one it had, or 0. The handle that it has now: another one with other paths. Throws PORT_REFUSED or REFUSED. */
   set(set: PathSet, handle: number): number {
     const paths = approximated(set.paths);
     for (const path of paths) {
@@ -57,13 +57,8 @@ export class PathTable {
       before.encoded.clear();
       return handle;
     }
-    if (before !== undefined && before.holders === 1) {
-      this.#forgetText(handle, before);
-      Object.assign(before, { told: set.paths, paths, text, onLink: isOnLink(paths), encoded: new Map() });
-      if (!this.#byText.has(text)) this.#byText.set(text, handle);
-      return handle;
-    }
-    if (before !== undefined) before.holders--;
+    // what a handle stands for never changes: a route that has it has these paths
+    this.delete(handle);
     return this.#hold(set.paths, paths, text);
   }
 

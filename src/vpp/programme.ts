@@ -22,6 +22,7 @@ import {
   type RouteFamily,
   SPECIAL,
   type Table,
+  tableKey,
 } from '../lcp/objects.ts';
 import { LcpError } from '../lib/errors.ts';
 import { Addresses } from './addresses.ts';
@@ -108,6 +109,8 @@ export class Programme {
       subifs,
       addresses: this.#addresses,
       bindings: this.#bindings,
+      puntTable: this.#tables.puntTable(),
+      labelTable: tableKey(this.#first, MPLS, 0),
     });
     this.#mroutes = new Mroutes(client, subifs, this.#tables, (ifindex, family) =>
       this.#links.tableOf(ifindex, family),
@@ -140,6 +143,10 @@ export class Programme {
       [
         'macs',
         'VPP takes frames to one MAC of an interface: further ones (VRRP) do not reach it unless it is promiscuous',
+      ],
+      [
+        'mpls-namespaces',
+        `VPP looks labels up in one table, which is that of namespace ${this.#first || "lcpd's own"}`,
       ],
       ['weights', 'VPP has weights up to 255: larger ones are scaled'],
       ['local-table-order', 'a local table that is looked up before another one is joined with it'],
@@ -226,7 +233,7 @@ export class Programme {
     const isSet = op === 'set';
     switch (object.kind) {
       case 'pair':
-        return isSet ? this.#pairs.set(object, handle) : this.#deletePair(object);
+        return isSet ? this.#pairs.set(object, handle, () => this.#deleteSubifs(object)) : this.#deletePair(object);
       case 'subif':
         return isSet ? this.subifs.set(object) : this.#deleteSubif(object);
       case 'table':
@@ -244,8 +251,12 @@ export class Programme {
     }
   }
 
+  async #deleteSubifs({ phy }: Pair): Promise<void> {
+    for (const subif of this.subifs.of(phy)) await this.#deleteSubif(subif);
+  }
+
   async #deletePair(pair: Pair): Promise<OperationResult> {
-    for (const subif of this.subifs.of(pair.phy)) await this.#deleteSubif(subif);
+    await this.#deleteSubifs(pair);
     await this.#neighbours.forget(pair.phy);
     if (this.#pairs.has(pair.phy)) await this.#links.forget(pair.phy);
     return this.#pairs.delete(pair);

@@ -12,11 +12,16 @@ import type { VppClient } from './client.ts';
 import { isMarked, specialOf } from './paths.ts';
 import type { PathTable } from './pathtable.ts';
 import { maskWord, type Prefix } from './prefixset.ts';
-import { RouteRow } from './routebatch.ts';
+import { type FibPath, RouteRow } from './routebatch.ts';
 import type { Sources } from './sources.ts';
 import type { Home } from './tables.ts';
 
 const BATCH = 4096;
+/** Where the next hop's address lies in a path. */
+const NEXT_HOP_AT = 26;
+
+/** The path without its next hop. */
+const attached = (path: FibPath): FibPath => ({ ...path, nh: { ...path.nh, address: new Uint8Array(16) } });
 
 /** Calls back for each entry whose best source is `source`, or for every one (0); the row is used again for the next. */
 export async function readSource(
@@ -102,16 +107,33 @@ class Packer {
 class Targets {
   readonly #paths: PathTable;
   readonly #family: Family;
+  readonly #host: number;
   #bytes = Buffer.alloc(0);
   #target = 0;
 
   constructor(paths: PathTable, family: Family) {
     this.#paths = paths;
     this.#family = family;
+    this.#host = family === 6 ? 128 : 32;
+  }
+
+  /** Whether a path of a host route has the host as its next hop: so VPP has an on-link leg to it. */
+  #isItself({ w0, w1, w2, w3 }: RouteRow, shown: Buffer, path: number): boolean {
+    const words = this.#family === 6 ? [w0, w1, w2, w3] : [w0];
+    return words.every((word, i) => shown.readUInt32LE(path * fibPath.size + NEXT_HOP_AT + 4 * i) === word >>> 0);
+  }
+
+  #leadsToItself(row: RouteRow, shown: Buffer): boolean {
+    for (let i = 0; i < row.paths; i++) if (this.#isItself(row, shown, i)) return true;
+    return false;
   }
 
   of(row: RouteRow, bytes: Uint8Array): number {
     const shown = Buffer.from(bytes.buffer, bytes.byteOffset + row.pathsAt, row.paths * fibPath.size);
+    if (row.length === this.#host && this.#leadsToItself(row, shown)) {
+      const paths = row.decodePaths().map((path, i) => (this.#isItself(row, shown, i) ? attached(path) : path));
+      return this.#paths.targetOfPaths(paths, this.#family);
+    }
     if (this.#bytes.equals(shown)) return this.#target;
     this.#bytes = Buffer.from(shown);
     this.#target = this.#paths.targetOf(shown.toString('latin1'), this.#family, () => row.decodePaths());

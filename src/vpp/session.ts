@@ -5,13 +5,16 @@
 // to tell our routes from others. A refused VPP is asked again, because the operator repairs it meanwhile.
 // Reference: VPP's src/plugins/linux-cp.
 
+import { createConnection } from 'node:net';
 import { LcpError } from '../lib/errors.ts';
 import { fibSourceAdd, fibSourceDump } from './api/fib.ts';
 import { ipRouteAddDelV2, ipRouteLookupV2, ipRouteV2Dump } from './api/route.ts';
 import { cliInband, showVersion } from './api/vpe.ts';
 import type { VppClient } from './client.ts';
+import { connectVpp } from './connect.ts';
 import type { OpenOptions } from './open.ts';
 import { openVpp } from './open.ts';
+import { SocketTransport } from './socket.ts';
 import type { Sources } from './sources.ts';
 import { openSources } from './sources.ts';
 import { pairAddDel, tableAddDel, variantUnsupported } from './variants.ts';
@@ -30,6 +33,7 @@ export interface Session {
 
 /** Connects and makes sure that this VPP may be programmed. Rejects with the cause; the connection is closed then. */
 export async function openSession(options: OpenOptions, backend: PairBackend): Promise<Session> {
+  await reach(options);
   const { client, pid, reason } = await openVpp(options);
   try {
     const { version } = await client.request(showVersion, {});
@@ -48,6 +52,24 @@ export async function openSession(options: OpenOptions, backend: PairBackend): P
     client.close();
     throw error;
   }
+}
+
+/**
+ * Makes sure that something serves VPP's socket: libvppapiclient waits ten seconds for shared memory that is not there,
+ * and a VPP that was started again is to be found at once.
+ */
+async function reach({ transport, socket }: OpenOptions): Promise<void> {
+  if (transport !== 'auto') return;
+  const there = new Promise<boolean>((resolve) => {
+    const probe = createConnection(socket.path);
+    const end = (isThere: boolean) => {
+      probe.destroy();
+      resolve(isThere);
+    };
+    probe.once('connect', () => end(true));
+    probe.once('error', () => end(false));
+  });
+  if (!(await there)) (await connectVpp(new SocketTransport(socket))).client.close();
 }
 
 function refuseOld(client: VppClient, version: string): void {

@@ -97,7 +97,8 @@ export class Tables {
       const named = name.startsWith(PREFIX) ? parseTableKey(name.slice(PREFIX.length)) : undefined;
       if (named?.family === family) this.#add(named.netns, family, named.table, id, false).isFound = true;
       else if (id === PUNT && name.startsWith(PREFIX) && family !== MPLS) this.#punts.add(family);
-      else if (id !== 0 || family === MPLS) this.#foreign.add(`${family}:${id}`);
+      else if (family === MPLS || id >= PUNT) this.#foreign.add(`${family}:${id}`);
+      else if (id !== 0) this.#add(this.#first, family, id, id, true);
     }
     for (const family of [4, 6] as const) this.#add(this.#first, family, MAIN, 0, true);
   }

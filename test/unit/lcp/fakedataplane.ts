@@ -49,6 +49,7 @@ export class FakeDataPlane implements dp.DataPlane {
   sharedPathSets = true;
   hasAddresses = false;
   servesLinks = false;
+  mergesLocal = false;
   hostsEndWithIt = false;
   /** Answers after a turn of the event loop. */
   late = false;
