@@ -37,6 +37,7 @@ export class VppLab {
   readonly #namespaces: string[] = [];
   readonly #vpps: RealVpp[] = [];
   readonly #clients: VppClient[] = [];
+  readonly #cleanups: (() => Promise<unknown>)[] = [];
 
   constructor(prefix: string) {
     this.#prefix = prefix;
@@ -47,10 +48,10 @@ export class VppLab {
     return `${stem}${process.pid}-${role}`;
   }
 
-  async addNetns(role: string): Promise<string> {
+  async addNetns(role: string, forwarding = false): Promise<string> {
     const name = this.ns(role);
     this.#namespaces.push(name);
-    await addNetns(name);
+    await addNetns(name, forwarding);
     return name;
   }
 
@@ -72,7 +73,13 @@ export class VppLab {
     return client;
   }
 
+  /** Something to end before VPP does. */
+  defer(cleanup: () => Promise<unknown>): void {
+    this.#cleanups.push(cleanup);
+  }
+
   async close(): Promise<void> {
+    for (const cleanup of this.#cleanups.reverse()) await cleanup();
     for (const client of this.#clients) client.close();
     if (this.#clients.some((client) => client.transport.kind === 'shm')) await shmIsFree();
     await Promise.all(this.#vpps.map((vpp) => vpp.remove()));

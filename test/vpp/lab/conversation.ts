@@ -9,6 +9,7 @@ import * as itf from '../../../src/vpp/api/interface.ts';
 import * as ip from '../../../src/vpp/api/ip.ts';
 import * as lcp from '../../../src/vpp/api/lcp.ts';
 import { ipNeighborAddDel, ipNeighborDump } from '../../../src/vpp/api/neighbor.ts';
+import { swInterfaceIp6ndRaConfig } from '../../../src/vpp/api/proxy.ts';
 import { createLoopback, createSubif, deleteLoopback, deleteSubif } from '../../../src/vpp/api/subinterface.ts';
 import { cliInband, showVersion } from '../../../src/vpp/api/vpe.ts';
 import { l2XconnectDump, swInterfaceSetL2Xconnect } from '../../../src/vpp/api/xconnect.ts';
@@ -99,6 +100,7 @@ async function linkLocals(talk: Talk, loop: number, other: number): Promise<void
   }
   await talk.ask(ip.swInterfaceIp6SetLinkLocalAddress, { sw_if_index: loop, ip: address });
   await talk.ask(ip.swInterfaceIp6GetLinkLocalAddress, { sw_if_index: loop });
+  for (const sw_if_index of [loop, ABSENT]) await talk.ask(swInterfaceIp6ndRaConfig, { sw_if_index, suppress: 1 });
 }
 
 async function neighbours(talk: Talk, loop: number): Promise<void> {

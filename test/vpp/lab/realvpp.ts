@@ -129,10 +129,12 @@ ${startup}
     const argv = inNetns(this.#options.netns, [join(this.#options.prefix, 'bin/vpp'), '-c', file]);
     const daemon = new Daemon('VPP', argv, join(this.dir, 'out.log'));
     this.#daemon = daemon;
-    await waitFor('VPP to answer', async () => {
+    const answers = async (): Promise<boolean> => {
       if (!daemon.running) throw new Hopeless(`VPP ended with ${daemon.status}: ${daemon.log().slice(-2000)}`);
       return existsSync(this.socket) && (await this.ctl('show version')).code === 0;
-    });
+    };
+    // Half a second, but half a minute on an emulated processor.
+    await waitFor('VPP to answer', answers, { timeoutMs: 90_000 });
   }
 
   /** Ends it as a crash would: nothing is cleaned up. */

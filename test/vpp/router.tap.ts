@@ -1,0 +1,78 @@
+/**
+ * A router on a real VPP: what Linux has is in VPP, packets go through it, and an end of either side is no end of it.
+ *
+ * Scenarios 6, 8, 13, 14 and 15 of the acceptance list, as far as attached pairs show them.
+ */
+import { inNetns, ip } from '../system/lab/netns.ts';
+import { tryRun, waitFor } from '../system/lab/process.ts';
+import { addVppRouter, openInterfaces } from './lab/router.ts';
+import { vpp } from './lab.ts';
+
+/** Packets lost of so many, sent every 10 ms. */
+async function lost(ns: string, to: string, count: number): Promise<number> {
+  const { stdout } = await tryRun(inNetns(ns, ['ping', '-q', '-c', `${count}`, '-i', '0.01', '-W', '1', to]), {
+    timeoutMs: 60_000,
+  });
+  const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(stdout) ?? [];
+  if (sent === undefined) throw new Error(`ping says ${stdout}`);
+  return Number(sent) - Number(received);
+}
+
+vpp('scenarios 6, 8 and 13: state that is there before lcpd, specials, link down', async (t, lab) => {
+  const { vpp, lcpd } = await addVppRouter(lab);
+  const cp = lab.ns('cp');
+  const fib = async (prefix: string) => (await vpp.ctl(`show ip fib ${prefix}`)).stdout;
+  await ip(cp, 'route', 'add', '192.0.2.0/24', 'via', '10.0.1.2');
+  await ip(cp, 'route', 'add', 'blackhole', '198.51.100.0/25');
+  await ip(cp, 'route', 'add', 'unreachable', '198.51.100.128/26');
+  await ip(cp, 'route', 'add', 'prohibit', '198.51.100.192/26');
+  await lcpd.synced();
+  t.match(await fib('192.0.2.0/24'), /via 10\.0\.1\.2 host-p1/, 'a route by the neighbour');
+  t.match(await fib('198.51.100.0/25'), /dpo-drop/, 'blackhole');
+  t.match(await fib('198.51.100.128/26'), /send-unreachable/, 'unreachable');
+  t.match(await fib('198.51.100.192/26'), /send-prohibited/, 'prohibit');
+  await lcpd.stop();
+  await ip(cp, 'route', 'add', '203.0.113.0/24', 'via', '10.0.0.2');
+  await lcpd.start();
+  await lcpd.synced();
+  t.match(await fib('203.0.113.0/24'), /host-p0/, 'a route made while lcpd was away');
+  await ip(cp, 'link', 'set', 'e1', 'down');
+  await lcpd.synced();
+  t.notMatch(await fib('192.0.2.0/24'), /host-p1/, 'no route by a host that is down');
+  t.same((await lcpd.diff()).differences, [], 'lcpctl diff is empty');
+});
+
+vpp('scenario 14: lcpd killed and started again loses no packet and sends nothing', async (t, lab) => {
+  const { lcpd } = await addVppRouter(lab);
+  await lost(lab.ns('h0'), '10.0.1.2', 5); // VPP drops the first one, for which it has to find the neighbour
+  t.equal(await lost(lab.ns('h0'), '10.0.1.2', 20), 0, 'packets pass before');
+  const losing = lost(lab.ns('h0'), '10.0.1.2', 400);
+  await lcpd.kill();
+  await lcpd.start();
+  await lcpd.synced();
+  t.equal(await losing, 0, 'packets lost of 400 while lcpd was killed and started');
+  t.equal((await lcpd.status()).rounds.failed, 0, 'nothing was refused');
+  const said = await lcpd.json<{ name: string; direction: string }[]>(['vpp', 'trace']);
+  const changes = said.filter(({ name, direction }) => direction === 'sent' && /add_del|set_/.test(name));
+  t.same(changes, [], 'nothing was sent that changes VPP');
+  t.same((await lcpd.diff()).differences, [], 'lcpctl diff is empty');
+});
+
+vpp('scenario 15: VPP killed and started again has everything back', async (t, lab) => {
+  const { vpp, lcpd } = await addVppRouter(lab);
+  await ip(lab.ns('cp'), 'route', 'add', '192.0.2.0/24', 'via', '10.0.1.2');
+  await lcpd.synced();
+  await vpp.restart();
+  await openInterfaces(vpp, 2);
+  const started = performance.now();
+  await waitFor('the route to be back', async () => {
+    const { stdout } = await vpp.ctl('show ip fib 192.0.2.0/24');
+    if (!/host-p1/.test(stdout)) throw new Error(stdout);
+    return true;
+  });
+  const ms = Math.round(performance.now() - started);
+  t.ok(ms < 7000, `routes are back ${ms} ms after VPP has its interfaces`);
+  await lcpd.synced();
+  t.equal((await lost(lab.ns('h1'), '10.0.0.2', 5)) < 5, true, 'packets pass again');
+  t.same((await lcpd.diff()).differences, [], 'lcpctl diff is empty');
+});
