@@ -29,8 +29,8 @@ native: packages-build ## C: the embedded data plane, build/lcpfwd, liblcpfwd.so
 	@for each in $(NATIVE); do $(MAKE) --no-print-directory -C $$each || exit 1; done
 
 .PHONY: test
-test: build packages-root packages-vm ## lint, types, native, unit, system, vpp and vm tests; closes with the sum
-	@scripts/test-all lint typecheck native unit node24 system vpp vm
+test: build packages-root packages-vm packages-qemu ## lint, types, native, unit, system, vpp, vm and qemu tests; closes with the sum
+	@scripts/test-all lint typecheck native unit node24 system vpp vm qemu
 
 .PHONY: test-unit
 test-unit: build ## the unit level (vitest); needs no root
@@ -51,6 +51,10 @@ test-vpp: build packages-root ## the level with a real VPP, in VPP_PREFIX or ins
 .PHONY: test-vm
 test-vm: build packages-root packages-vm ## tap files on a kernel that has everything, user-mode-linux (root); FILES picks
 	@scripts/test-all vm
+
+.PHONY: test-qemu
+test-qemu: build packages-root packages-qemu ## VPP with real linux_cp pairs, on a kernel with vhost-net (root, a VPP); FILES picks
+	@scripts/test-all qemu
 
 .PHONY: test-native
 test-native: packages-build ## the C library under the address and undefined-behaviour sanitizers
@@ -95,7 +99,7 @@ install: build ## into DESTDIR: /usr/lib/lcpd, lcpd, lcpctl, the systemd unit, /
 	test -e $(DESTDIR)$(SYSCONFDIR)/lcpd/lcpd.env || install -m 0644 systemd/lcpd.env $(DESTDIR)$(SYSCONFDIR)/lcpd/
 	test -e $(DESTDIR)$(SYSCONFDIR)/lcpd/lcpd.yaml || install -m 0644 config/lcpd.yaml $(DESTDIR)$(SYSCONFDIR)/lcpd/
 
-.PHONY: packages-build packages-system packages-root packages-vm
+.PHONY: packages-build packages-system packages-root packages-vm packages-qemu
 packages-build:
 	@scripts/install-packages build
 packages-system:
@@ -106,6 +110,9 @@ packages-root:
 
 packages-vm:
 	@if [ "$$(id -u)" = 0 ]; then scripts/install-packages vm; fi
+# Without a VPP there is nothing to run in it.
+packages-qemu:
+	@if [ "$$(id -u)" = 0 ] && [ -n "$(wildcard $(addsuffix /bin/vpp,$(or $(VPP_PREFIX),/usr /usr/local)))" ]; then scripts/install-packages vm qemu; fi
 
 # Again only when the lock file changed. node-gyp needs the compiler.
 node_modules/.stamp: package-lock.json scripts/install-modules | packages-build
