@@ -21,8 +21,11 @@ type Best = (ns: Namespace, routes: Routes, record: number) => number;
 
 /** Whether the route that the kernel uses for the prefix of an address is the on-link one by its interface. */
 const isConnected = (ns: Namespace, a: KernelAddress, best: Best): boolean => {
-  const routes = ns.routesOf(a.family === AF_INET6 ? 6 : 4);
-  const table = ingressOf(ns, a.ifindex).vrfTable || k.RT_TABLE_MAIN;
+  const family = a.family === AF_INET6 ? 6 : 4;
+  const routes = ns.routesOf(family);
+  // where what comes in by the interface is looked up: its VRF's table, main, or what a rule says
+  const { tables } = ns.rules.tablesFor(family, ingressOf(ns, a.ifindex));
+  const table = tables.find((each) => each !== k.RT_TABLE_LOCAL) ?? k.RT_TABLE_MAIN;
   const bytes = parseIp(a.local);
   if (bytes === undefined) return false;
   const [a0 = 0, a1 = 0, a2 = 0, a3 = 0] = wordsOf(maskBytes(bytes, a.prefixlen));

@@ -201,11 +201,20 @@ export class Addresses {
     await this.#client.request(swInterfaceAddDelAddress, { sw_if_index, is_add, del_all: false, prefix }, options);
     if (is_add) had.lengths.set(address, len);
     else had.lengths.delete(address);
+    if (!is_add && prefix.address.length === 16) await this.#keepLinkLocal(sw_if_index, had);
     // VPP turns IPv6 on with its first address, and gives itself a link-local one
     if (is_add && prefix.address.length === 16 && had.linkLocal === '') {
       had.linkLocal = await this.#linkLocalOf(sw_if_index);
       await this.#silence(sw_if_index, key);
     }
+  }
+
+  /** VPP turns IPv6 off with its last address, link-local ones apart. */
+  async #keepLinkLocal(sw_if_index: number, had: Had): Promise<void> {
+    if (had.linkLocal === '' || [...had.lengths.keys()].some((each) => each.includes(':'))) return;
+    had.linkLocal = await this.#linkLocalOf(sw_if_index);
+    const last = had.linkLocals.at(-1);
+    if (last !== undefined) await this.#setLinkLocal(sw_if_index, had, last);
   }
 
   /** Multicast of the link is taken on an interface with addresses, and goes to the host. */

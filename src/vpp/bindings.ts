@@ -94,6 +94,7 @@ export class Bindings {
   /** The interface is in a home now, and needs no other one. */
   async bound(phy: string, family: Family, home: Home | undefined): Promise<void> {
     home?.users.add(phy);
+    if (home !== undefined) await this.#routes.takeBroadcast(home, true);
     for (const other of [...this.#tables.homes()]) {
       if (other.family === family && other !== home && other.users.delete(phy)) await this.releaseEmpty(other);
     }

@@ -71,9 +71,12 @@ export class Links {
     }
     const conflict = this.#of.bindings.conflict(link.phy);
     if (conflict !== undefined) throw new LcpError('REFUSED', { op: 'bind tables', key: link.phy, message: conflict });
-    if (isSub) await pairs.setSub(found.ifindex, link.phy, link.host, link.netns, () => subifs.hostSide(found));
-    else await this.#hardware(found, link);
+    if (!isSub) await this.#hardware(found, link);
     await this.#state(found, link);
+    // After its state, and while it is up: linux_cp gives the VLAN device the state that the sub-interface has, and one
+    // that goes down loses what it has. One that is down needs no pair yet.
+    if (isSub && link.up)
+      await pairs.setSub(found.ifindex, link.phy, link.host, link.netns, () => subifs.hostSide(found));
     await this.#bind(found, 4, link);
     await this.#bind(found, 6, link);
     await this.#labels(found, link);

@@ -115,6 +115,13 @@ export class Neighbours {
     );
   }
 
+  /** States those of an interface again: VPP removes them with an address of the interface, and when it goes down. */
+  async again(phy: string): Promise<void> {
+    const index = this.#subifs.interface(phy)?.ifindex;
+    if (index === undefined) return;
+    for (const n of [...this.#ours.values()]) if (n.phy === phy) await this.#request(true, index, n);
+  }
+
   /** Removes all of ours on an interface whose pair ends. */
   async forget(phy: string): Promise<void> {
     for (const n of [...this.#ours.values()]) if (n.phy === phy) await this.delete(n);

@@ -10,6 +10,8 @@ import { statSync } from 'node:fs';
 import type { HeldObject, LinkControl, OperationResult } from '../lcp/dataplane.ts';
 import type { Pair } from '../lcp/objects.ts';
 import { LcpError, messageOf } from '../lib/errors.ts';
+import { swInterfaceSetFlags } from './api/interface.ts';
+import { ifStatusFlags } from './api/interfacetypes.ts';
 import { lcpDefaultNsGet, lcpItfHostType, lcpItfPairGet, lcpItfPairGetV2 } from './api/lcp.ts';
 import { cliInband } from './api/vpe.ts';
 import type { VppClient } from './client.ts';
@@ -125,6 +127,14 @@ export class Pairs {
     }
     const asked = this.#asked.get(pair.phy);
     const row = this.#rows.get(phy.ifindex);
+    // linux_cp itself does not mind
+    if ([...this.#rows.values()].some(({ host_sw_if_index }) => host_sw_if_index === phy.ifindex)) {
+      throw new LcpError('PORT_REFUSED', {
+        op: 'make pair',
+        key: pair.phy,
+        message: `${pair.phy} is the host of another pair`,
+      });
+    }
     if (row !== undefined) {
       const host = this.#options.backend === 'attach' ? this.#attachedName(row) : row.host_if_name;
       const isSame = host === pair.host && (this.#options.backend === 'attach' || this.#isMade(row, pair));
@@ -195,9 +205,10 @@ export class Pairs {
     }
   }
 
-  /** Joins two interfaces of VPP, by its test plugin. */
+  /** Joins two interfaces of VPP, by its test plugin, and puts the host's up, as linux_cp does with those it makes. */
   async attach(phy: string, host: string): Promise<void> {
-    if (this.#interfaces.byName(host) === undefined) {
+    const side = this.#interfaces.byName(host);
+    if (side === undefined) {
       throw new LcpError('HOST_DEVICE', {
         op: 'attach pair',
         key: phy,
@@ -211,6 +222,8 @@ export class Pairs {
       { key: phy },
     );
     if (reply.trim() !== '') throw new LcpError('HOST_DEVICE', { op: 'attach pair', key: phy, message: reply.trim() });
+    const up = { sw_if_index: side.ifindex, flags: ifStatusFlags.values.IF_STATUS_API_FLAG_ADMIN_UP };
+    await this.#client.request(swInterfaceSetFlags, up, { key: host });
   }
 
   /** Says on the host whose it is; gives its index. */

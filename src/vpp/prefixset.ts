@@ -21,6 +21,10 @@ const MASKS = Uint32Array.from({ length: 33 }, (_, bits) => {
 export const maskWord = (word: number, before: number, length: number): number =>
   (word & (MASKS[Math.min(32, Math.max(0, length - before))] as number)) >>> 0;
 
+/** Whether a prefix is 255.255.255.255, which is no route of the kernel. */
+export const isLimitedBroadcast = (length: number, w0: number, w1: number): boolean =>
+  length === 32 && w0 === 0xffff_ffff && w1 === 0;
+
 export class PrefixSet {
   readonly #ofLength = new Uint32Array(129);
   readonly #prefixes = new Map<string, Prefix>();

@@ -14,6 +14,7 @@ import type {
   RouteBatch,
 } from '../lcp/dataplane.ts';
 import {
+  type Address,
   type Family,
   type LcpObject,
   MPLS,
@@ -241,7 +242,7 @@ export class Programme {
       case 'link':
         return isSet ? this.#links.set(object) : { ok: true }; // it goes with its pair
       case 'address':
-        return isSet ? this.#addresses.set(object) : this.#addresses.delete(object);
+        return this.#setAddress(object, isSet);
       case 'neighbour':
         return isSet ? this.#neighbours.set(object) : this.#neighbours.delete(object);
       case 'pathset':
@@ -313,6 +314,12 @@ export class Programme {
         path.phy === '' || (index !== undefined && (path.via === '' || this.#neighbours.has(index, path.via)));
       return { ...path, complete };
     });
+  }
+
+  async #setAddress(address: Address, isSet: boolean): Promise<OperationResult> {
+    const result = await (isSet ? this.#addresses.set(address) : this.#addresses.delete(address));
+    await this.#neighbours.again(address.phy);
+    return result;
   }
 
   async lookup(family: RouteFamily, handles: readonly number[], addresses: readonly string[]): Promise<LookupAnswer[]> {

@@ -11,7 +11,7 @@ import { ipRouteV2Dump } from './api/route.ts';
 import type { VppClient } from './client.ts';
 import { isMarked, specialOf } from './paths.ts';
 import type { PathTable } from './pathtable.ts';
-import { maskWord, type Prefix } from './prefixset.ts';
+import { isLimitedBroadcast, maskWord, type Prefix } from './prefixset.ts';
 import { type FibPath, RouteRow } from './routebatch.ts';
 import type { Sources } from './sources.ts';
 import type { Home } from './tables.ts';
@@ -51,6 +51,7 @@ export async function readLocals(
 ): Promise<(Prefix & { readonly target: number })[]> {
   const found: (Prefix & { target: number })[] = [];
   await readSource(client, source, home, (row) => {
+    if (isLimitedBroadcast(row.length, row.w0, row.w1)) return;
     found.push({
       target: specialOf(row.decodePaths()) || SPECIAL.local,
       length: row.length,
@@ -174,7 +175,8 @@ export async function readHome(
   let next: number | undefined | null;
   await readSource(client, 0, home, (row, bytes) => {
     const { length, w0, w1, w2, w3, source } = row;
-    if (source === sources.local) {
+    if (source === sources.local && isLimitedBroadcast(length, w0, w1)) home.takesBroadcast = true;
+    else if (source === sources.local) {
       home.hasLocal = true;
       local.add(targets.of(row, bytes), row);
     } else if (source === sources.route) {
@@ -193,10 +195,13 @@ export async function readHome(
     } else if (source === sources.interface && length < (family === 6 ? 128 : 32)) {
       const [only] = row.decodePaths();
       if (only === undefined || !context.isPaired(only.sw_if_index)) return;
+      // in a table that is known, one that the kernel has not there is the address's alone
+      if (home.isRead && !home.onLink.has(length, w0, w1, w2, w3)) return;
       home.onLink.add(length, w0, w1, w2, w3);
       main.add(targets.of(row, bytes), row);
     }
   });
   home.next = next;
+  home.isRead = true;
   return { main: main.batches, local: local.batches };
 }

@@ -222,6 +222,19 @@ export class Routes {
     await this.#write('make punt table', home, (out) =>
       this.#add(out, 0, home, this.#sources.route, 0, 0, 0, 0, 0, local),
     );
+    await this.takeBroadcast(home, true);
+  }
+
+  /**
+   * Lets packets to 255.255.255.255 (DHCP) go to the host: Linux takes them without a route, VPP drops them by one of its own.
+   */
+  async takeBroadcast(home: Home, isTaken: boolean): Promise<void> {
+    if (home.family !== 4 || home.takesBroadcast === isTaken) return;
+    const paths = isTaken ? this.#paths.encoded(SPECIAL.broadcast, 4, undefined) : undefined;
+    await this.#write('take broadcasts', home, (out) =>
+      this.#add(out, 0, home, this.#sources.local, 32, 0xffff_ffff, 0, 0, 0, paths ?? NO_PATHS),
+    );
+    home.takesBroadcast = isTaken;
   }
 
   /** Paths of the entry at 0/0 that leads to the next table. */
@@ -262,6 +275,8 @@ export class Routes {
 
   /** Removes what is ours from a home: routes, copies of the local table, what leads on. */
   async empty(home: Home): Promise<void> {
+    home.takesBroadcast = true; // as far as is known here
+    await this.takeBroadcast(home, false);
     await this.remove(home, true, [home]);
     await this.remove(home, false);
     await this.chain(home, undefined);

@@ -42,6 +42,10 @@ export interface Home {
   next: number | undefined | null;
   /** Whether it has the routes of the local table too. */
   hasLocal: boolean;
+  /** Whether what it holds was read, or is known because it was made by this lcpd. */
+  isRead: boolean;
+  /** Whether packets to 255.255.255.255 are taken, as Linux takes them without a route. */
+  takesBroadcast: boolean;
   /** Prefixes whose entry is of VPP's source API, because they are on-link. */
   readonly onLink: PrefixSet;
   /** Prefixes that lead to the next table. */
@@ -101,6 +105,7 @@ export class Tables {
       else if (id !== 0) this.#add(this.#first, family, id, id, true);
     }
     for (const family of [4, 6] as const) this.#add(this.#first, family, MAIN, 0, true);
+    for (const home of this.#homes.values()) home.isRead = false;
   }
 
   #add(netns: string, family: RouteFamily, table: number, vpp: number, isForeign: boolean): Home {
@@ -114,6 +119,8 @@ export class Tables {
       users: new Set(),
       next: null,
       hasLocal: table === MAIN && family !== MPLS,
+      isRead: true,
+      takesBroadcast: false,
       onLink: new PrefixSet(),
       throws: new PrefixSet(),
     };

@@ -144,13 +144,14 @@ export function addEntryRules(state: FakeState): void {
     const table = new Table();
     const zero = new Uint8Array(six ? 16 : 4);
     table.add({ address: zero, len: 0 }, DEFAULT_ROUTE, [path(zero, { type: DROP })]);
+    const broadcast = Uint8Array.of(255, 255, 255, 255);
+    if (!six) table.add({ address: broadcast, len: 32 }, DEFAULT_ROUTE, [path(zero, { type: DROP })]);
     const special: Prefix[] = six
       ? [{ address: Uint8Array.from({ length: 16 }, (_, i) => [0xfe, 0x80][i] ?? 0), len: 10 }]
       : [
           { address: zero, len: 32 },
           { address: Uint8Array.of(224, 0, 0, 0), len: 4 },
           { address: Uint8Array.of(240, 0, 0, 0), len: 4 },
-          { address: Uint8Array.of(255, 255, 255, 255), len: 32 },
         ];
     for (const prefix of special) table.add(prefix, SPECIAL, [path(zero, { type: DROP })]);
     for (const told of state.routes.values() as Iterable<Route>) {

@@ -3,6 +3,7 @@
  */
 import { mplsInterfaceDump, mplsTableDump } from '../../../src/vpp/api/mpls.ts';
 import { ipMrouteAddDel, ipMrouteDump } from '../../../src/vpp/api/mroute.ts';
+import { swInterfaceIp6ndRaConfig } from '../../../src/vpp/api/proxy.ts';
 import { cliInband } from '../../../src/vpp/api/vpe.ts';
 import { l2XconnectDump, swInterfaceSetL2Xconnect } from '../../../src/vpp/api/xconnect.ts';
 import type { MessageValue } from '../../../src/vpp/message.ts';
@@ -33,6 +34,9 @@ export function addPluginRules(state: FakeState): void {
     return { reply: { reply: `fake: ${cmd}\n` } };
   });
 
+  state.rule(swInterfaceIp6ndRaConfig, ({ sw_if_index }: MessageValue<typeof swInterfaceIp6ndRaConfig>) =>
+    state.interfaces.has(sw_if_index) ? {} : refused(ERROR.interface),
+  );
   const crossed = new Map<number, number>();
   state.rule(swInterfaceSetL2Xconnect, (input: MessageValue<typeof swInterfaceSetL2Xconnect>) => {
     const ends = input.enable ? [input.rx_sw_if_index, input.tx_sw_if_index] : [input.rx_sw_if_index];
