@@ -37,6 +37,8 @@ import { Routes } from './routes.ts';
 import { Rules } from './rules.ts';
 import { Settings } from './settings.ts';
 
+/** Below it Linux has no IPv6 on a device. */
+const IPV6_MIN_MTU = 1280;
 const addressKey = (a: Address): string => `${a.ifindex} ${a.local}/${a.prefixlen}`;
 const neighbourKey = (n: Neighbour): string => `${n.ifindex} ${n.dst}`;
 
@@ -288,25 +290,23 @@ export class Namespace {
     this.dirtyLinks.add(link.ifindex);
     const wasUp = before !== undefined && (before.flags & k.IFF_UP) !== 0;
     const isUp = (link.flags & k.IFF_UP) !== 0;
-    const hadCarrier = before !== undefined && (before.flags & k.IFF_LOWER_UP) !== 0;
-    const hasCarrier = (link.flags & k.IFF_LOWER_UP) !== 0;
-    // a carrier lost may be told before the kernel acts on it, which it does when the device stops to run
+    // the carrier may be told before the kernel acts on it (linkwatch_do_dev), and that the device runs only afterwards
+    const sameCarrier = (((before?.flags ?? 0) ^ link.flags) & (k.IFF_LOWER_UP | k.IFF_RUNNING)) === 0;
     if (!isUp || (link.flags & (k.IFF_RUNNING | k.IFF_LOWER_UP)) === 0) this.nexthops.flush(link.ifindex);
-    if (wasUp === isUp && hadCarrier === hasCarrier && before?.master === link.master && before !== undefined) return;
+    // one that is down loses its IPv6 legs then, with skip_notify_on_dev_down without any notice
+    if (link.mtu < IPV6_MIN_MTU && (before?.mtu ?? 0) >= IPV6_MIN_MTU) this.doubts.add('route', AF_INET6, link.ifindex);
+    if (wasUp === isUp && sameCarrier && before?.master === link.master && before !== undefined) return;
     this.reviewDevice(link.ifindex);
     this.cleared.forget(link.ifindex);
     if (before === undefined) return;
-    if (before.master !== link.master) {
-      this.#doubtRoutes(link.ifindex);
-      this.doubts.add('link', k.AF_UNSPEC);
-    }
+    if (before.master !== link.master) this.doubts.add('link', k.AF_UNSPEC);
     if (wasUp && !isUp) {
       // fib6_ifdown: told later or, with net.ipv6.route.skip_notify_on_dev_down, never; made anew they come last
       this.routes6.removeOver(link.ifindex, (i) => ((this.links.get(i)?.flags ?? 0) & k.IFF_UP) === 0, true);
       this.doubts.add('address', AF_INET6, link.ifindex); // those that are kept become tentative
     }
-    if (wasUp !== isUp) this.#doubtRoutes(link.ifindex);
-    if (hasCarrier && !hadCarrier) this.#doubtDead(link.ifindex);
+    if (wasUp !== isUp || before.master !== link.master) this.#doubtRoutes(link.ifindex);
+    if (!sameCarrier && (link.flags & k.IFF_LOWER_UP) !== 0) this.#doubtDead(link.ifindex);
     this.doubts.add('netconf', AF_INET6); // ignore_routes_with_linkdown of one device is never told
   }
 

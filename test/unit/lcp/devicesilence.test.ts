@@ -115,7 +115,7 @@ describe('nexthop objects', () => {
     expect(ns.nexthops.get(5), 'the kernel has not acted on it yet').toBeDefined();
     doubted(ns);
     told(ns, link(2, k.IFF_UP));
-    expect([ns.nexthops.get(5), doubted(ns)]).toEqual([undefined, ['nexthop 0 *']]);
+    expect([ns.nexthops.get(5), doubted(ns)]).toEqual([undefined, ['netconf 10 *', 'nexthop 0 *']]);
   });
 });
 
@@ -127,6 +127,31 @@ it.each([
   const route = bytes.newRoute({ dst: '192.0.2.0/24', type: k.RTN_BLACKHOLE, nhId, legs: [] });
   const { prefixes } = told(new Namespace('cp'), route).routes4;
   expect(routeTypeOf(prefixes.info[1] as number)).toBe(type);
+});
+
+describe('legs that were told to be dead', () => {
+  it('are read again with the carrier, and once more when the device runs: only then the kernel has acted', () => {
+    const flags = k.RTNH_F_DEAD | k.RTNH_F_LINKDOWN;
+    const legs = [{ oif: 2, gateway: '10.0.0.2', flags }];
+    const ns = told(new Namespace('cp'), link(2, k.IFF_UP), bytes.newRoute({ dst: '10.1.0.0/16', legs }));
+    doubted(ns);
+    told(ns, link(2, UP));
+    expect(doubted(ns)).toContain('route 2 2');
+    told(ns, link(2, UP | k.IFF_RUNNING));
+    expect(doubted(ns)).toContain('route 2 2');
+    told(ns, link(2, UP | k.IFF_RUNNING));
+    expect(doubted(ns)).toEqual([]);
+  });
+});
+
+it('an MTU too small for IPv6 takes the IPv6 legs over a device, though it is down: they are read again', () => {
+  const sized = (mtu: number) => bytes.newLink({ ifindex: 2, name: 'e2', flags: 0, mtu });
+  const ns = told(new Namespace('cp'), sized(1500));
+  doubted(ns);
+  told(ns, sized(1280));
+  expect(doubted(ns)).toEqual([]);
+  told(ns, sized(1279));
+  expect(doubted(ns)).toEqual(['route 10 2']);
 });
 
 describe('notices older than a dump that came between', () => {
