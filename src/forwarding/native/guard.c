@@ -172,7 +172,10 @@ static int program_load(int egress) {
   attr.insn_cnt = egress ? 6 : 2;
   attr.license = (uint64_t)(uintptr_t) "GPL"; /* of these few instructions; some kernels insist */
   memcpy(attr.prog_name, "lcpd_guard", 11);
-  int fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr);
+  /* The verifier gives up with EAGAIN when a signal waits for this thread (bpf_check), as for a child that ended. */
+  int fd, tries = 0;
+  do fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr);
+  while (fd < 0 && errno == EAGAIN && ++tries < 16);
   if (fd >= 0) return fd;
   return errno == ENOSYS || errno == EINVAL ? -EOPNOTSUPP : -errno;
 }
