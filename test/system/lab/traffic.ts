@@ -167,10 +167,13 @@ export async function iperf(
   }
 }
 
-/** Addresses of the hops, '*' for one that did not answer. */
+/** Addresses of the hops, '*' for one that answered none of three probes. */
 export async function traceroute(ns: string, address: string): Promise<string[]> {
-  const text = await run(inNetns(ns, ['traceroute', family(address), '-n', '-q', '1', '-w', '1', '-m', '8', address]));
-  return [...text.matchAll(/^\s*\d+\s+(\S+)/gm)].map((m) => m[1] ?? '');
+  const text = await run(inNetns(ns, ['traceroute', family(address), '-n', '-w', '1', '-m', '8', address]));
+  return [...text.matchAll(/^\s*\d+\s+(.*)$/gm)].map(
+    ([, probes = '']) =>
+      probes.split(/\s+/).find((word) => /^[0-9a-f]*[.:][0-9a-f.:]*[.:][0-9a-f.:]*$/.test(word)) ?? '*',
+  );
 }
 
 /** Packets that the namespace's own kernel forwarded, both families. */
