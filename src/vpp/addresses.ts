@@ -17,8 +17,11 @@ import { mfibItfFlags } from './api/mfibtypes.ts';
 import { ipMrouteAddDel } from './api/mroute.ts';
 import { swInterfaceIp6ndRaConfig } from './api/proxy.ts';
 import type { VppClient } from './client.ts';
+import { renewGlean } from './gleans.ts';
 import { NO_INTERFACE } from './interfaces.ts';
 import type { Pairs } from './pairs.ts';
+import type { Session } from './session.ts';
+import type { Sources } from './sources.ts';
 import type { Subifs } from './subifs.ts';
 
 /** How long an address that was found is kept after it was removed, for it may only be asked for in another way. */
@@ -52,6 +55,7 @@ interface Had {
 
 export class Addresses {
   readonly #client: VppClient;
+  readonly #sources: Sources;
   readonly #subifs: Subifs;
   readonly #pairs: Pairs;
   readonly #had = new Map<number, Had>();
@@ -60,8 +64,9 @@ export class Addresses {
   /** Removals that are put off. */
   readonly #late = new Map<string, NodeJS.Timeout>();
 
-  constructor(client: VppClient, subifs: Subifs, pairs: Pairs) {
+  constructor({ client, sources }: Pick<Session, 'client' | 'sources'>, subifs: Subifs, pairs: Pairs) {
     this.#client = client;
+    this.#sources = sources;
     this.#subifs = subifs;
     this.#pairs = pairs;
   }
@@ -207,6 +212,18 @@ export class Addresses {
       had.linkLocal = await this.#linkLocalOf(sw_if_index);
       await this.#silence(sw_if_index, key);
     }
+    if (is_add) await this.#renewGlean(had, address, len);
+  }
+
+  async #renewGlean({ tables }: Had, address: string, len: number): Promise<void> {
+    const family = address.includes(':') ? 6 : 4;
+    if (len < maxLength(family)) await renewGlean(this.#client, this.#sources, tables[family], address);
+  }
+
+  /** An interface was started: VPP has made its entries anew. */
+  async started(ifindex: number): Promise<void> {
+    const had = await this.had(ifindex);
+    for (const [address, length] of had.lengths) await this.#renewGlean(had, address, length);
   }
 
   /** VPP turns IPv6 off with its last address, link-local ones apart. */

@@ -96,12 +96,14 @@ export class Links {
   }
 
   async #state({ ifindex: sw_if_index, mtu, up }: Interface, link: Link): Promise<void> {
-    const { client } = this.#of;
+    const { client, addresses } = this.#of;
     const options = { key: link.phy };
     if (link.mtu !== mtu)
       await client.request(itf.swInterfaceSetMtu, { sw_if_index, mtu: [link.mtu, 0, 0, 0] }, options);
     const flags = link.up ? ifStatusFlags.values.IF_STATUS_API_FLAG_ADMIN_UP : 0;
-    if (link.up !== up) await client.request(itf.swInterfaceSetFlags, { sw_if_index, flags }, options);
+    if (link.up === up) return;
+    await client.request(itf.swInterfaceSetFlags, { sw_if_index, flags }, options);
+    if (link.up) await addresses.started(sw_if_index);
   }
 
   /** The VPP table that an interface is in. */

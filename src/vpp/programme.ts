@@ -26,12 +26,10 @@ import {
   tableKey,
 } from '../lcp/objects.ts';
 import { LcpError } from '../lib/errors.ts';
-import { ipBytes } from '../lib/ip.ts';
 import { Addresses } from './addresses.ts';
 import { fibSourceDump } from './api/fib.ts';
 import { mplsRouteAddDel } from './api/mpls.ts';
 import { ipMrouteAddDel } from './api/mroute.ts';
-import { ipRouteAddDelV2, ipRouteLookupV2 } from './api/route.ts';
 import { createSubif } from './api/subinterface.ts';
 import { Bindings, stepsOf } from './bindings.ts';
 import type { VppClient } from './client.ts';
@@ -50,9 +48,6 @@ import { Subifs } from './subifs.ts';
 import { type Held, LOCAL, MAIN, Tables } from './tables.ts';
 
 const FAMILIES: readonly Family[] = [4, 6];
-
-/** VPP's retval of a lookup that finds nothing. */
-const NO_SUCH_ENTRY = -6;
 
 export interface ProgrammeOptions {
   readonly pairBackend: PairBackend;
@@ -105,7 +100,7 @@ export class Programme {
     });
     this.routes = new Routes(client, sources, this.#tables, this.#paths);
     this.#bindings = new Bindings(this.#tables, this.routes);
-    this.#addresses = new Addresses(client, this.subifs, this.#pairs);
+    this.#addresses = new Addresses(session, this.subifs, this.#pairs);
     this.#neighbours = new Neighbours(client, this.subifs);
     const { interfaces, subifs } = this;
     this.#links = new Links({
@@ -322,35 +317,11 @@ export class Programme {
   }
 
   async #setAddress(address: Address, isSet: boolean): Promise<OperationResult> {
-    const again = isSet ? await this.#uncovered(address) : undefined;
     try {
       return await (isSet ? this.#addresses.set(address) : this.#addresses.delete(address));
     } finally {
-      await again?.();
       await this.#neighbours.again(address.phy);
     }
-  }
-
-  /**
-   * Takes away our route to an address that is about to come, because VPP learns what to ask for neighbours with only
-   * when the interface's own entry is the best one (fib_entry_src_interface.c). Gives what puts it back.
-   */
-  async #uncovered({ phy, family, address, prefixlen }: Address): Promise<(() => Promise<unknown>) | undefined> {
-    const index = this.subifs.interface(phy)?.ifindex;
-    if (index === undefined || !this.subifs.isUsable(phy)) return undefined;
-    const { lengths, tables } = await this.#addresses.had(index);
-    if (lengths.get(address) === prefixlen) return undefined;
-    const prefix = { address: ipBytes(address), len: family === 6 ? 128 : 32 };
-    const asked = { table_id: tables[family], exact: 1, prefix };
-    const { retval, route } = await this.#client.request(ipRouteLookupV2, asked, { accept: [NO_SUCH_ENTRY] });
-    const { local, route: ours } = this.session.sources;
-    if (retval !== 0 || (route.src !== local && route.src !== ours)) return undefined;
-    const send = (is_add: boolean) => {
-      const told = { table_id: tables[family], prefix, src: route.src, paths: is_add ? route.paths : [] };
-      return this.#client.request(ipRouteAddDelV2, { is_add, is_multipath: false, route: told }, { key: address });
-    };
-    await send(false);
-    return () => send(true);
   }
 
   async lookup(family: RouteFamily, handles: readonly number[], addresses: readonly string[]): Promise<LookupAnswer[]> {
