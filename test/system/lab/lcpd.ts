@@ -22,6 +22,8 @@ export interface LcpdOptions {
   /** Text of the configuration file; must put the control socket at `DIR/lcpd.sock`. */
   readonly config: string;
   readonly args?: readonly string[];
+  /** Time to answer after it was started. Default 20 s. */
+  readonly startLimitMs?: number;
 }
 
 export class Lcpd {
@@ -30,12 +32,14 @@ export class Lcpd {
   readonly configFile: string;
   readonly socket: string;
   readonly #args: readonly string[];
+  readonly #startLimitMs: number;
   #daemon: Daemon | undefined;
 
   constructor(options: LcpdOptions) {
     this.ns = options.ns;
     this.dir = options.dir;
     this.#args = options.args ?? [];
+    this.#startLimitMs = options.startLimitMs ?? 20_000;
     mkdirSync(this.dir, { recursive: true });
     this.configFile = `${this.dir}/lcpd.yaml`;
     this.socket = `${this.dir}/lcpd.sock`;
@@ -69,7 +73,7 @@ export class Lcpd {
         if (!daemon.running) throw new Hopeless(`lcpd ended with ${daemon.status}:\n${daemon.log().slice(-4000)}`);
         return (await this.ctl(['status'])).code === 0;
       },
-      { timeoutMs: 20_000, intervalMs: 100 },
+      { timeoutMs: this.#startLimitMs, intervalMs: 100 },
     );
   }
 
