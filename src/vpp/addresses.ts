@@ -19,6 +19,7 @@ import { swInterfaceIp6ndRaConfig } from './api/proxy.ts';
 import type { VppClient } from './client.ts';
 import { renewGlean } from './gleans.ts';
 import { NO_INTERFACE } from './interfaces.ts';
+import { takeIp4 } from './ip4.ts';
 import type { Pairs } from './pairs.ts';
 import type { Session } from './session.ts';
 import type { Sources } from './sources.ts';
@@ -318,6 +319,7 @@ export class Addresses {
     if (length === undefined) return;
     await this.#addDel(ifindex, had, a.address, length, false, `${a.phy} ${a.address}/${a.prefixlen}`);
     if (length < maxLength(a.family)) await this.#reshape(ifindex, had);
+    if (a.family === 4) await takeIp4(this.#client, ifindex, a.phy);
   }
 
   /** Gives addresses their own length that had that of a subnet which is gone. */

@@ -295,7 +295,7 @@ export class VppClient implements TransportReceiver, BulkSender {
     const bound = this.#binding?.byId(view.getUint16(at));
     try {
       if (bound === undefined) this.counters.strays++;
-      else if (bound.layout.head === 'context') this.#onAnswer(bound, bytes, view, at, end);
+      else if (isAnswer(bound)) this.#onAnswer(bound, bytes, view, at, end);
       else this.#onOther(bound, bytes, at, end);
     } catch (error) {
       if (!(error instanceof LcpError)) throw error;
@@ -306,8 +306,9 @@ export class VppClient implements TransportReceiver, BulkSender {
   }
 
   #onAnswer(bound: Bound, bytes: Uint8Array, view: DataView, at: number, end: number): void {
-    this.#reader.aim(at, end, bytes).take(HEAD_SIZE.context + bound.layout.body.size);
-    const context = view.getUint32(at + CONTEXT_AT.context);
+    const { head, body } = bound.layout;
+    this.#reader.aim(at, end, bytes).take(HEAD_SIZE[head] + body.size);
+    const context = view.getUint32(at + CONTEXT_AT[head]);
     const found = this.#flights.find(context);
     if (found === undefined) {
       this.counters.strays++;
@@ -393,3 +394,6 @@ export class VppClient implements TransportReceiver, BulkSender {
     for (const { flight } of queued) flight.onFailed(this.#down(flight.name));
   }
 }
+
+/** Whether it has the context of a request. VPP's own question, whether we are alive, has one of VPP's. */
+const isAnswer = ({ message, layout }: Bound): boolean => CONTEXT_AT[layout.head] >= 0 && message !== memclntKeepalive;

@@ -16,6 +16,7 @@ import type { Bindings } from './bindings.ts';
 import type { VppClient } from './client.ts';
 import type { Interface, Interfaces } from './interfaces.ts';
 import { macBytes, NO_INTERFACE } from './interfaces.ts';
+import { dropIp4, takeIp4 } from './ip4.ts';
 import type { Pairs } from './pairs.ts';
 import type { Subifs } from './subifs.ts';
 
@@ -80,6 +81,7 @@ export class Links {
     await this.#bind(found, 4, link);
     await this.#bind(found, 6, link);
     await this.#labels(found, link);
+    await takeIp4(this.#of.client, found.ifindex, link.phy);
     await this.#cross(found, link.phy, link.l2);
     await interfaces.refresh();
     return { ok: true };
@@ -170,6 +172,7 @@ export class Links {
     if (found !== undefined) {
       const { ifindex: sw_if_index } = found;
       await addresses.forget(sw_if_index);
+      await dropIp4(client, sw_if_index, phy);
       for (const family of FAMILIES) {
         if ((await this.tableOf(sw_if_index, family)) !== 0)
           await client.request(

@@ -14,6 +14,7 @@ import t, { type Test } from 'tap';
 import { Lcpd } from './lab/lcpd.ts';
 import { addNetns, addVeth, delNetns, ip, ipJson, netnsExists } from './lab/netns.ts';
 import { run, tryRun, waitFor } from './lab/process.ts';
+import { chosenDataplane, type DataplaneName, VppPlane, whyNoDataplane } from './lab/vppplane.ts';
 
 const prefix = 'lcpt';
 const storyLimitMs = 200_000;
@@ -42,6 +43,7 @@ export class Lab {
   readonly #namespaces = new Set<string>();
   readonly #cleanups: (() => Promise<unknown>)[] = [];
   #lcpd: Lcpd | undefined;
+  #plane: VppPlane | undefined;
 
   /** Full name of a namespace of this lab. */
   ns(role: string): string {
@@ -96,8 +98,7 @@ export class Lab {
   config(options: RouterOptions = {}): string {
     const ports = Array.from({ length: options.ports ?? 2 }, (_, n) => n);
     const pair = (n: number): string => `  - { phy: p${n}, host: e${n}, type: ${options.types?.[n] ?? 'tap'} }\n`;
-    return `dataplane: { driver: embedded, memory: 256MiB }
-netns: ${this.ns('cp')}
+    return `${this.#plane?.config ?? 'dataplane: { driver: embedded, memory: 256MiB }\n'}netns: ${this.ns('cp')}
 control: { socket: ${this.dir}/lcpd.sock }
 pairs:
 ${ports.map(pair).join('')}${options.extra ?? ''}
@@ -106,7 +107,8 @@ ${ports.map(pair).join('')}${options.extra ?? ''}
 
   /** Makes an lcpd for this lab without starting it. */
   addLcpd(config: string): Lcpd {
-    const lcpd = new Lcpd({ ns: this.ns('rtr'), dir: this.dir, config });
+    const startLimitMs = chosenDataplane() === 'linux-cp' ? 120_000 : 20_000;
+    const lcpd = new Lcpd({ ns: this.ns('rtr'), dir: this.dir, config, startLimitMs });
     this.#lcpd = lcpd;
     return lcpd;
   }
@@ -125,6 +127,7 @@ ${ports.map(pair).join('')}${options.extra ?? ''}
     await this.addNetns('rtr');
     await this.addNetns('cp', options.kernelForwards ?? false);
     for (let n = 0; n < ports; n++) await this.addHost(n);
+    await this.#addPlane(ports);
     const lcpd = this.addLcpd(this.config(options));
     await lcpd.start();
     for (let n = 0; n < ports; n++) {
@@ -134,6 +137,20 @@ ${ports.map(pair).join('')}${options.extra ?? ''}
     for (let n = 0; n < ports; n++) await lcpd.waitPair(`p${n}`, 'up');
     await lcpd.synced();
     return lcpd;
+  }
+
+  async #addPlane(ports: number): Promise<void> {
+    if (chosenDataplane() === 'embedded') return;
+    const segment = `${prefix}${process.pid}`;
+    const plane = new VppPlane({ dir: this.dir, segment, rtr: this.ns('rtr'), cp: this.ns('cp') });
+    this.#plane = plane;
+    for (let n = 0; n < ports; n++) await plane.addPhy(n);
+    await plane.start();
+  }
+
+  /** What starts the data plane again after its end: a supervisor starts VPP, lcpd its own. */
+  async dataplaneEnded(): Promise<void> {
+    await this.#plane?.startAgain();
   }
 
   /** What the kernel says of a device, undefined when it is not there. */
@@ -170,6 +187,7 @@ ${ports.map(pair).join('')}${options.extra ?? ''}
         parts.push(`$ ip -n ${name} ${args.join(' ')}\n${done.stdout.slice(0, 3000)}${done.stderr}`);
       }
     }
+    if (this.#plane !== undefined) parts.push(this.#plane.vpp.log());
     for (const file of readdirSync(this.dir).filter((f) => f.endsWith('.log'))) {
       parts.push(`${file}, its end:\n${readFileSync(join(this.dir, file), 'utf8').slice(-4000)}`);
     }
@@ -183,6 +201,7 @@ ${ports.map(pair).join('')}${options.extra ?? ''}
     };
     for (const cleanup of this.#cleanups.reverse()) await attempt(cleanup);
     await attempt(async () => this.#lcpd?.stop());
+    await attempt(async () => this.#plane?.vpp.remove());
     await Promise.all([...this.#namespaces].map((name) => attempt(() => delNetns(name))));
     rmSync(this.dir, { recursive: true, force: true });
     if (failures.length > 0) throw failures[0];
@@ -201,16 +220,23 @@ export interface KernelLink {
 export const isUp = (link: KernelLink): boolean => link.flags.includes('UP');
 export const hasCarrier = (link: KernelLink): boolean => link.flags.includes('LOWER_UP');
 
+export interface StoryOptions {
+  readonly limitMs?: number;
+  /** Why it says nothing of a data plane (DATAPLANE), by name. */
+  readonly not?: Partial<Record<DataplaneName, string>>;
+}
+
+function whySkipped({ not = {} }: StoryOptions): string | false {
+  if (process.getuid?.() !== 0) return 'needs root: network namespaces and devices';
+  return whyNoDataplane() ?? not[chosenDataplane()] ?? false;
+}
+
 /**
  * A system test: it gets a lab of its own, and unless it ended lcpd itself, kernel and data plane must agree at its end.
- * Not root: skipped, saying so.
+ * What cannot run is skipped, saying why.
  */
-export function system(
-  name: string,
-  story: (t: Test, lab: Lab) => Promise<void>,
-  options: { limitMs?: number } = {},
-): void {
-  const skip = process.getuid?.() === 0 ? false : 'needs root: network namespaces and devices';
+export function system(name: string, story: (t: Test, lab: Lab) => Promise<void>, options: StoryOptions = {}): void {
+  const skip = whySkipped(options);
   // The whole file has its limit in scripts/run-level.
   t.setTimeout(0);
   void t.test(name, { skip, timeout: options.limitMs ?? storyLimitMs }, async (test) => {

@@ -198,9 +198,26 @@ describe('links', () => {
     expect(hex(found?.l2_address)).toBe('020000000042');
     const since = fake.seen.length;
     await lab.put(link);
-    expect(fake.seen.slice(since).filter((name) => !name.endsWith('_dump') && name !== 'control_ping')).toEqual([]);
+    const questions = /_dump$|^control_ping$|^feature_is_enabled$/;
+    expect(fake.seen.slice(since).filter((name) => !questions.test(name))).toEqual([]);
     await lab.put({ ...link, up: false });
     expect((fake.state.interfaces.get(1)?.flags ?? 1) & 1).toBe(0);
+  });
+
+  it('take IPv4 with and without an address, until their pair ends', async () => {
+    const { fake, lab, hosts, opened } = await router();
+    for (const id of [255, 254]) await lab.put(lab.table(4, id));
+    const drops = () => fake.state.interfaces.get(1)?.features.get('ip4-unicast ip4-not-enabled');
+    expect(drops()).toBe(1);
+    await lab.put(lab.link(hosts[0], { lookup4: ['cp/v4/255', 'cp/v4/254'] }));
+    expect(drops()).toBe(0);
+    const address = { kind: 'address', phy: opened.pairs[0].phy, family: 4, address: '10.0.0.1' } as const;
+    for (const op of ['set', 'delete'] as const) {
+      await lab.one(op, { ...address, prefixlen: 24, connected: true });
+      expect(drops()).toBe(0);
+    }
+    await lab.one('delete', opened.pairs[0]);
+    expect(drops()).toBe(1);
   });
 
   it('that are looked up in nothing are the kernel’s: all they get is punted', async () => {

@@ -38,7 +38,8 @@ export const changes = (fake: FakeVpp, since: number): string[] =>
     .slice(since)
     .filter(
       (name) =>
-        !/_(dump|get|get_v2|lookup_v2)$|^(control_ping|sockclnt|show_|cli_|want_)/.test(name) && !/_get_/.test(name),
+        !/_(dump|get|get_v2|lookup_v2)$|^(control_ping|feature_is_enabled|sockclnt|show_|cli_|want_)/.test(name) &&
+        !/_get_/.test(name),
     );
 
 /** The entries of a table by prefix: the sources that have one. */

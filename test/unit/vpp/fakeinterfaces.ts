@@ -9,11 +9,14 @@ import * as neighbor from '../../../src/vpp/api/neighbor.ts';
 import * as subif from '../../../src/vpp/api/subinterface.ts';
 import { tapCreateV3, tapDeleteV2 } from '../../../src/vpp/api/tap.ts';
 import { cliInband, showVersion } from '../../../src/vpp/api/vpe.ts';
+import { featureEnableDisable, featureIsEnabled } from '../../../src/vpp/api/xconnect.ts';
 import type { Message, MessageValue } from '../../../src/vpp/message.ts';
 import type { FakeInterface, FakePair, FakeState, Outcome, Values } from './fakestate.ts';
 import { ERROR, hex, refused } from './fakestate.ts';
 
 const ALL = 0xffff_ffff;
+/** Its arc and the feature that drops IPv4. */
+const NO_IP4 = 'ip4-unicast ip4-not-enabled';
 
 /** A rule for something that an interface must be there for. */
 function withInterface<M extends Message>(
@@ -25,6 +28,10 @@ function withInterface<M extends Message>(
     const found = state.interfaces.get((input as unknown as { sw_if_index: number }).sw_if_index);
     return found === undefined ? refused(ERROR.interface) : rule(found, input);
   });
+}
+
+function count(features: Map<string, number>, key: string, enable: boolean): void {
+  features.set(key, Math.max(0, (features.get(key) ?? 0) + (enable ? 1 : -1)));
 }
 
 function changed(state: FakeState, of: FakeInterface, deleted = false): void {
@@ -134,10 +141,14 @@ function addState(state: FakeState): void {
 function addAddresses(state: FakeState): void {
   withInterface(state, itf.swInterfaceAddDelAddress, (found, { is_add, del_all, prefix }) => {
     const key = `${hex(prefix.address)}/${prefix.len}`;
+    const fours = () => [...found.addresses.values()].filter(({ address }) => address.length === 4).length;
+    const before = fours();
     if (del_all) found.addresses.clear();
     else if (is_add && found.addresses.has(key)) return refused(ERROR.exists);
     else if (is_add) found.addresses.set(key, prefix);
     else if (!found.addresses.delete(key)) return refused(-60);
+    // told at the first and the last one, whatever was done to the feature in between
+    if ((before === 0) !== (fours() === 0)) count(found.features, NO_IP4, before !== 0);
     return {};
   });
   withInterface(state, ip.ipAddressDump, (found, { is_ipv6 }) => ({
@@ -150,6 +161,13 @@ function addAddresses(state: FakeState): void {
     found.ip6 = enable;
     return {};
   });
+  withInterface(state, featureEnableDisable, ({ features }, { arc_name, feature_name, enable }) => {
+    count(features, `${arc_name} ${feature_name}`, enable);
+    return {};
+  });
+  withInterface(state, featureIsEnabled, ({ features }, { arc_name, feature_name }) => ({
+    reply: { is_enabled: (features.get(`${arc_name} ${feature_name}`) ?? 0) > 0 },
+  }));
   withInterface(state, ip.swInterfaceIp6SetLinkLocalAddress, (found, { ip: address }) => {
     found.ip6 = true;
     found.linkLocal = address;

@@ -12,7 +12,12 @@ import { ipNeighborAddDel, ipNeighborDump } from '../../../src/vpp/api/neighbor.
 import { swInterfaceIp6ndRaConfig } from '../../../src/vpp/api/proxy.ts';
 import { createLoopback, createSubif, deleteLoopback, deleteSubif } from '../../../src/vpp/api/subinterface.ts';
 import { cliInband, showVersion } from '../../../src/vpp/api/vpe.ts';
-import { l2XconnectDump, swInterfaceSetL2Xconnect } from '../../../src/vpp/api/xconnect.ts';
+import {
+  featureEnableDisable,
+  featureIsEnabled,
+  l2XconnectDump,
+  swInterfaceSetL2Xconnect,
+} from '../../../src/vpp/api/xconnect.ts';
 import type { VppClient } from '../../../src/vpp/client.ts';
 import { converseFib } from './conversationfib.ts';
 import { Talk } from './talk.ts';
@@ -71,6 +76,22 @@ async function addresses(talk: Talk, loop: number): Promise<void> {
   await talk.ask(itf.swInterfaceAddDelAddress, { sw_if_index: loop, is_add: true, prefix: six });
   for (const is_ipv6 of [false, true]) await talk.list(ip.ipAddressDump, { sw_if_index: loop, is_ipv6 });
   await talk.list(ip.ipAddressDump, { sw_if_index: ABSENT, is_ipv6: false });
+}
+
+async function ip4(talk: Talk, loop: number, other: number): Promise<void> {
+  const asked = { arc_name: 'ip4-unicast', feature_name: 'ip4-not-enabled' };
+  await talk.ask(featureIsEnabled, { ...asked, sw_if_index: loop });
+  await talk.ask(featureIsEnabled, { ...asked, sw_if_index: ABSENT });
+  await talk.ask(featureEnableDisable, { ...asked, sw_if_index: ABSENT, enable: true });
+  const prefix = { address: ipBytes('10.8.0.1'), len: 24 };
+  for (const enable of [false, false, true]) {
+    await talk.ask(featureEnableDisable, { ...asked, sw_if_index: other, enable });
+    await talk.ask(featureIsEnabled, { ...asked, sw_if_index: other });
+    for (const is_add of [true, false]) {
+      await talk.ask(itf.swInterfaceAddDelAddress, { sw_if_index: other, is_add, prefix });
+      await talk.ask(featureIsEnabled, { ...asked, sw_if_index: other });
+    }
+  }
 }
 
 async function crossConnects(talk: Talk, loop: number, other: number): Promise<void> {
@@ -155,6 +176,7 @@ export async function converse(client: VppClient): Promise<Talk> {
   await interfaces(talk, loop, other);
   await crossConnects(talk, loop, other);
   await addresses(talk, loop);
+  await ip4(talk, loop, other);
   await linkLocals(talk, loop, other);
   await converseFib(talk, { loop, other, absent: ABSENT });
   await neighbours(talk, loop);
