@@ -17,6 +17,7 @@ import type { VppClient } from './client.ts';
 import type { Interface, Interfaces } from './interfaces.ts';
 import { macBytes, NO_INTERFACE } from './interfaces.ts';
 import { dropIp4, takeIp4 } from './ip4.ts';
+import type { Macs } from './macs.ts';
 import type { Pairs } from './pairs.ts';
 import type { Subifs } from './subifs.ts';
 
@@ -29,6 +30,7 @@ export interface LinkParts {
   readonly subifs: Subifs;
   readonly addresses: Addresses;
   readonly bindings: Bindings;
+  readonly macs: Macs;
   /** VPP table in which everything is punted. */
   readonly puntTable: number;
   /** Key of the table that labels are looked up in by every interface. */
@@ -73,6 +75,7 @@ export class Links {
     const conflict = this.#of.bindings.conflict(link.phy);
     if (conflict !== undefined) throw new LcpError('REFUSED', { op: 'bind tables', key: link.phy, message: conflict });
     if (!isSub) await this.#hardware(found, link);
+    await this.#of.macs.want(found.ifindex, 'host', link.macs);
     await this.#state(found, link);
     // After its state, and while it is up: linux_cp gives the VLAN device the state that the sub-interface has, and one
     // that goes down loses what it has. One that is down needs no pair yet.
@@ -167,11 +170,12 @@ export class Links {
 
   /** The pair of an interface ends: its table is VPP's main one again, and it is as VPP has it by itself. */
   async forget(phy: string): Promise<void> {
-    const { subifs, addresses, bindings, client } = this.#of;
+    const { subifs, addresses, bindings, client, macs } = this.#of;
     const found = subifs.interface(phy);
     if (found !== undefined) {
       const { ifindex: sw_if_index } = found;
       await addresses.forget(sw_if_index);
+      await macs.want(sw_if_index, 'host', []);
       await dropIp4(client, sw_if_index, phy);
       for (const family of FAMILIES) {
         if ((await this.tableOf(sw_if_index, family)) !== 0)

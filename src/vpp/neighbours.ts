@@ -24,16 +24,21 @@ interface Entry {
   readonly isStatic: boolean;
 }
 
+/** Has the host of a phy take frames to a neighbour's address; '' ends it. */
+export type HostTakes = (phyIfindex: number, neighbour: string, mac: string) => Promise<void>;
+
 export class Neighbours {
   readonly #client: VppClient;
+  readonly #takes: HostTakes;
   readonly #subifs: Subifs;
   /** What VPP has, as far as it was read or written, by sw_if_index and address. */
   readonly #there = new Map<string, Entry>();
   /** What the core asked for, by its key. */
   readonly #ours = new Map<string, Neighbour>();
 
-  constructor(client: VppClient, subifs: Subifs) {
+  constructor(client: VppClient, subifs: Subifs, takes: HostTakes) {
     this.#client = client;
+    this.#takes = takes;
     this.#subifs = subifs;
   }
 
@@ -94,6 +99,7 @@ export class Neighbours {
     if (before === undefined || before.isStatic || before.mac !== n.mac) await this.#request(true, index, n);
     this.#there.set(key, { mac: n.mac, isStatic: false });
     this.#ours.set(this.#key(n), n);
+    await this.#takes(index, n.address, n.mac);
     return { ok: true };
   }
 
@@ -101,6 +107,7 @@ export class Neighbours {
     this.#ours.delete(this.#key(n));
     const index = this.#subifs.interface(n.phy)?.ifindex;
     if (index === undefined) return { ok: true };
+    await this.#takes(index, n.address, '');
     await this.#request(false, index, n);
     this.#there.delete(`${index} ${n.address}`);
     return { ok: true };

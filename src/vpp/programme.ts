@@ -36,6 +36,7 @@ import type { VppClient } from './client.ts';
 import { Interfaces } from './interfaces.ts';
 import { Links } from './links.ts';
 import { lookUp } from './lookup.ts';
+import { Macs } from './macs.ts';
 import { Mroutes } from './mroutes.ts';
 import { Neighbours } from './neighbours.ts';
 import { type PairOptions, Pairs } from './pairs.ts';
@@ -68,6 +69,7 @@ export class Programme {
   readonly #addresses: Addresses;
   readonly #neighbours: Neighbours;
   readonly #links: Links;
+  readonly #macs: Macs;
   readonly #mroutes: Mroutes;
   readonly #first: string;
   #neighbourSource = 0;
@@ -101,7 +103,12 @@ export class Programme {
     this.routes = new Routes(client, sources, this.#tables, this.#paths);
     this.#bindings = new Bindings(this.#tables, this.routes);
     this.#addresses = new Addresses(session, this.subifs, this.#pairs);
-    this.#neighbours = new Neighbours(client, this.subifs);
+    this.#macs = new Macs(client, this.interfaces);
+    // a TAP takes every frame, and an attached host is an interface as any other
+    this.#neighbours = new Neighbours(client, this.subifs, async (phy, address, mac) => {
+      const host = this.#pairs.row(phy)?.host_sw_if_index;
+      if (backend === 'attach' && host !== undefined) await this.#macs.want(host, address, mac === '' ? [] : [mac]);
+    });
     const { interfaces, subifs } = this;
     this.#links = new Links({
       client,
@@ -110,6 +117,7 @@ export class Programme {
       subifs,
       addresses: this.#addresses,
       bindings: this.#bindings,
+      macs: this.#macs,
       puntTable: this.#tables.puntTable(),
       labelTable: tableKey(this.#first, MPLS, 0),
     });
@@ -142,10 +150,6 @@ export class Programme {
   unsupported(): Map<string, string> {
     const found = new Map<string, string>([
       [
-        'macs',
-        'VPP takes frames to one MAC of an interface: further ones (VRRP) do not reach it unless it is promiscuous',
-      ],
-      [
         'mpls-namespaces',
         `VPP looks labels up in one table, which is that of namespace ${this.#first || "lcpd's own"}`,
       ],
@@ -153,6 +157,8 @@ export class Programme {
       ['local-table-order', 'a local table that is looked up before another one is joined with it'],
       ['mroute-elsewhere', 'VPP drops multicast that comes in by another interface than its entry says'],
     ]);
+    const noMacs = this.#macs.unsupported;
+    if (noMacs !== undefined) found.set('macs', noMacs);
     const needs = [
       ['mpls', mplsRouteAddDel],
       ['mroute', ipMrouteAddDel],

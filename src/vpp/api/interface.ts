@@ -140,6 +140,14 @@ export const swInterfaceGetMacAddress = request(
   reply('sw_interface_get_mac_address_reply', '40ef2c08', { retval: i32, mac_address: macAddress }),
 );
 
+/** Secondary addresses, of the hardware below an interface. */
+export const swInterfaceAddDelMacAddress = request(
+  'sw_interface_add_del_mac_address',
+  '638bb9f4',
+  { sw_if_index: u32, addr: macAddress, is_add: u8 },
+  plainReply('sw_interface_add_del_mac_address_reply'),
+);
+
 export const swInterfaceSetRxMode = request(
   'sw_interface_set_rx_mode',
   'b04d1cfe',

@@ -70,7 +70,8 @@ export class VppPlane {
 set interface name host-${dev} ${dev}
 `;
     // a host that is attached is named apart from the kernel's device; its own state is VPP's
-    const host = (dev: string): string => `create host-interface name ${dev}\nset interface state host-${dev} up\ncreate sub-interfaces host-${dev} 4094 dot1q 4094 exact-match\nset interface l2 xconnect host-${dev}.4094 host-${dev}.4094\n`;
+    const host = (dev: string): string =>
+      `create host-interface name ${dev}\nset interface state host-${dev} up\n`;
     const all = this.#phys.map((each) => lines(`p${each}`) + (this.#attaches ? host(`e${each}`) : ''));
     writeFileSync(`${dir}/phys`, all.join(''));
   }

@@ -204,6 +204,20 @@ describe('links', () => {
     expect((fake.state.interfaces.get(1)?.flags ?? 1) & 1).toBe(0);
   });
 
+  it('take frames to further addresses, as long as the host has them', async () => {
+    const { fake, lab, hosts, opened } = await router();
+    for (const id of [255, 254]) await lab.put(lab.table(4, id));
+    const macs = () => [...(fake.state.interfaces.get(1)?.macs ?? [])].sort();
+    const [first, second] = ['02:00:5e:00:01:01', '02:00:5e:00:01:02'];
+    for (const wanted of [[first], [first, second], [second], []]) {
+      await lab.put(lab.link(hosts[0], { macs: wanted }));
+      expect(macs()).toEqual(wanted.map((mac) => mac.replaceAll(':', '')));
+    }
+    await lab.put(lab.link(hosts[0], { macs: [first] }));
+    await lab.one('delete', opened.pairs[0]);
+    expect(macs()).toEqual([]);
+  });
+
   it('take IPv4 with and without an address, until their pair ends', async () => {
     const { fake, lab, hosts, opened } = await router();
     for (const id of [255, 254]) await lab.put(lab.table(4, id));

@@ -32,14 +32,15 @@ export async function router(prepare: (fake: FakeVpp) => void = () => undefined)
   };
 }
 
-/** Names of requests that change something, since a moment. */
+/** Names of requests that change something, since a moment. VPP says of no secondary MAC that it has it: they are told again. */
 export const changes = (fake: FakeVpp, since: number): string[] =>
   fake.seen
     .slice(since)
     .filter(
       (name) =>
-        !/_(dump|get|get_v2|lookup_v2)$|^(control_ping|feature_is_enabled|sockclnt|show_|cli_|want_)/.test(name) &&
-        !/_get_/.test(name),
+        !/_(dump|get|get_v2|lookup_v2)$|add_del_mac_address$|^(control_ping|feature_is_enabled|sockclnt|show_|cli_|want_)/.test(
+          name,
+        ) && !/_get_/.test(name),
     );
 
 /** The entries of a table by prefix: the sources that have one. */

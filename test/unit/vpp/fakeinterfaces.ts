@@ -119,6 +119,11 @@ function addState(state: FakeState): void {
     return {};
   });
   withInterface(state, itf.swInterfaceGetMacAddress, (found) => ({ reply: { mac_address: found.l2_address } }));
+  withInterface(state, itf.swInterfaceAddDelMacAddress, ({ macs }, { addr, is_add }) => {
+    if (is_add === 0) macs.delete(hex(addr));
+    else macs.add(hex(addr));
+    return {};
+  });
   withInterface(state, itf.swInterfaceSetPromisc, ({ dev }) =>
     ['Loopback', 'af-packet'].includes(dev) ? refused(ERROR.unspecified) : {},
   );

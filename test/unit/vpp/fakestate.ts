@@ -36,6 +36,8 @@ export interface FakeInterface {
   table4: number;
   table6: number;
   ip6: boolean;
+  /** Secondary addresses, hexadecimal. */
+  readonly macs: Set<string>;
   /** How often features are on its arcs: VPP puts one on again. */
   readonly features: Map<string, number>;
   linkLocal: Uint8Array;
@@ -137,6 +139,7 @@ export class FakeState {
       table4: 0,
       table6: 0,
       ip6: false,
+      macs: new Set(),
       features: new Map([['ip4-unicast ip4-not-enabled', 1]]),
       linkLocal: new Uint8Array(16),
       mpls: 0,

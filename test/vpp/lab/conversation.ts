@@ -41,6 +41,8 @@ async function interfaces(talk: Talk, loop: number, other: number): Promise<void
     await talk.ask(itf.swInterfaceTagAddDel, { sw_if_index, is_add: true, tag: 'lcpd' });
     await talk.ask(itf.swInterfaceSetMacAddress, { sw_if_index, mac_address: Uint8Array.of(2, 0, 0, 0, 0, 9) });
     await talk.ask(itf.swInterfaceGetMacAddress, { sw_if_index });
+    for (const is_add of [1, 1, 0, 0])
+      await talk.ask(itf.swInterfaceAddDelMacAddress, { sw_if_index, is_add, addr: Uint8Array.of(2, 0, 0, 0, 0, 8) });
   }
   await talk.ask(itf.swInterfaceTagAddDel, { sw_if_index: other, is_add: false });
   await talk.ask(itf.swInterfaceSetFlags, { sw_if_index: other, flags: 0 });
