@@ -2,9 +2,10 @@
 //
 // Invariants: what is written can be told from what VPP shows. The number of a special target is the preference of its
 // only path, which forwards nothing by it. A leg without next hop has the protocol of the route. Weights of VPP end at
-// 255: larger ones are scaled, so that legs are told apart by their scaled weights. A punt leg and a leg into other
-// tables are looked up again, the former in a table where everything is ours: a path of type LOCAL would make every
-// leg of the route local, and the sources it covers spoofed. VPP does not show is_uniform: TTL 0 says so.
+// 255: larger ones are scaled, so that legs are told apart by their scaled weights. A leg into other tables is looked up
+// again, and so is a punt leg of IPv6, in a table where everything is ours. IPv4 drops there as spoofed what is received
+// in a table whose every source is received too: a punt leg is of type LOCAL, which makes all legs of its route local,
+// and Linux chooses among them. VPP does not show is_uniform: TTL 0 says so.
 // Reference: VPP's src/vnet/fib/fib_api.c.
 
 import { type Family, MAX_LABELS, MPLS, type Path, type RouteFamily, SPECIAL } from '../lcp/objects.ts';
@@ -86,6 +87,10 @@ const base = (family: RouteFamily): FibPathInput => ({
   label_stack: [],
 });
 
+/** What makes of a path one whose packets are punted. */
+const punted = (family: RouteFamily, places: Places): FibPathInput =>
+  family === 4 ? { type: LOCAL } : { table_id: places.puntTable(family === 6 ? 6 : 4) };
+
 /** The only path of a special target. `next` is the VPP table that `throw` goes on with. */
 export function specialPath(
   target: number,
@@ -109,7 +114,7 @@ export function specialPath(
     case SPECIAL.throw:
       return next === undefined ? { ...path, type: DROP } : { ...path, table_id: next };
     case SPECIAL.punt:
-      return { ...path, table_id: places.puntTable(family === 6 ? 6 : 4) };
+      return { ...path, ...punted(family, places) };
     default:
       return undefined;
   }
@@ -135,7 +140,7 @@ function legPath(path: Path, family: RouteFamily, popsOneOf: boolean, places: Pl
     const proto = six ? IP6 : IP4;
     return table === undefined ? { ...made, proto, type: DROP } : { ...made, proto, table_id: table };
   }
-  if (phy === '') return { ...made, table_id: places.puntTable(family === 6 ? 6 : 4) };
+  if (phy === '') return { ...made, ...punted(family, places) };
   const sw_if_index = places.ifindex(phy);
   if (sw_if_index === undefined) return undefined;
   if (via === '') return { ...made, sw_if_index };
@@ -147,7 +152,8 @@ function legPath(path: Path, family: RouteFamily, popsOneOf: boolean, places: Pl
 export const isOnLink = (paths: readonly Path[]): boolean => paths.some(({ phy, via }) => phy !== '' && via === '');
 
 /** Whether packets by some leg are looked up once more. */
-export const leadsOn = (paths: readonly Path[]): boolean => paths.some(({ phy }) => phy === '');
+export const leadsOn = (paths: readonly Path[], family: RouteFamily): boolean =>
+  paths.some((path) => isLookupLeg(path) || (family !== 4 && path.phy === ''));
 
 /**
  * VPP's paths for legs; undefined when an interface of theirs is not there. `popsOneOf` as in legPath. On-link legs come last:
@@ -161,7 +167,7 @@ export function pathsOf(
 ): FibPathInput[] | undefined {
   const isAttached = ({ phy, via }: Path): number => (phy !== '' && via === '' ? 1 : 0);
   const ordered = approximated(paths).toSorted((a, b) => isAttached(a) - isAttached(b));
-  const preference = isOnLink(paths) || leadsOn(paths) ? API_MARK : 0;
+  const preference = isOnLink(paths) || leadsOn(paths, family) ? API_MARK : 0;
   const made = ordered.map((path) => legPath(path, family, popsOneOf, places));
   if (!made.every((path) => path !== undefined)) return undefined;
   return made.map((path) => ({ ...path, preference }));
@@ -182,6 +188,7 @@ const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0)
 /** The leg that a path of VPP stands for. */
 function legOf(path: FibPath, family: Family, places: Places): Path {
   const { weight, nh } = path;
+  if (path.sw_if_index === NO_INTERFACE && path.type === LOCAL) return { phy: '', via: '', weight };
   if (path.sw_if_index === NO_INTERFACE && path.type === NORMAL) {
     if (path.table_id === places.puntTable(family)) return { phy: '', via: '', weight };
     const keys = places.lookupKeys(family, path.table_id);

@@ -99,9 +99,10 @@ export class PathTable {
   }
 
   /** Whether packets are looked up once more in the end, by some leg. */
-  leadsOn(target: number): boolean {
-    if (target === SPECIAL.throw || target === SPECIAL.punt) return true;
-    return leadsOn(this.#entries.get(target)?.paths ?? []);
+  leadsOn(target: number, family: RouteFamily): boolean {
+    if (target === SPECIAL.throw) return true;
+    if (target === SPECIAL.punt) return family !== 4;
+    return leadsOn(this.#entries.get(target)?.paths ?? [], family);
   }
 
   paths(handle: number): readonly Path[] | undefined {

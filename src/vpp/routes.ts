@@ -172,7 +172,7 @@ export class Routes {
     const paths = this.#paths.encoded(target, home.family === 6 ? 6 : 4, home.next ?? undefined);
     if (paths === undefined) return EINVAL;
     // What is new comes before what is old goes: packets find one of them.
-    if (this.#paths.isOnLink(target) || (length === 0 && this.#paths.leadsOn(target))) {
+    if (this.#paths.isOnLink(target) || (length === 0 && this.#paths.leadsOn(target, home.family))) {
       add(api, paths);
       add(route, NO_PATHS);
       home.onLink.add(length, w0, w1, w2, w3);

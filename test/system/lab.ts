@@ -45,6 +45,9 @@ export class Lab {
   #lcpd: Lcpd | undefined;
   #plane: VppPlane | undefined;
 
+  /** What forwards here. */
+  readonly dataplane: DataplaneName = chosenDataplane();
+
   /** Full name of a namespace of this lab. */
   ns(role: string): string {
     return `${prefix}${process.pid}-${role}`;
@@ -107,7 +110,7 @@ ${ports.map(pair).join('')}${options.extra ?? ''}
 
   /** Makes an lcpd for this lab without starting it. */
   addLcpd(config: string): Lcpd {
-    const startLimitMs = chosenDataplane() === 'linux-cp' ? 120_000 : 20_000;
+    const startLimitMs = this.dataplane === 'linux-cp' ? 120_000 : 20_000;
     const lcpd = new Lcpd({ ns: this.ns('rtr'), dir: this.dir, config, startLimitMs });
     this.#lcpd = lcpd;
     return lcpd;
@@ -140,7 +143,7 @@ ${ports.map(pair).join('')}${options.extra ?? ''}
   }
 
   async #addPlane(ports: number): Promise<void> {
-    if (chosenDataplane() === 'embedded') return;
+    if (this.dataplane === 'embedded') return;
     const segment = `${prefix}${process.pid}`;
     const plane = new VppPlane({ dir: this.dir, segment, rtr: this.ns('rtr'), cp: this.ns('cp') });
     this.#plane = plane;
@@ -151,6 +154,14 @@ ${ports.map(pair).join('')}${options.extra ?? ''}
   /** What starts the data plane again after its end: a supervisor starts VPP, lcpd its own. */
   async dataplaneEnded(): Promise<void> {
     await this.#plane?.startAgain();
+  }
+
+  /** Takes the carrier of eN away, or gives it back: that of its phy, or of its cable where it is attached. */
+  async setCarrier(n: number, on: boolean): Promise<void> {
+    if (this.dataplane === 'linux-cp') throw new Error("VPP's host-interfaces do not follow a carrier");
+    const [ns, dev] = this.dataplane === 'vpp' ? [this.ns('rtr'), `e${n}`] : [this.ns(`h${n}`), 'eth0'];
+    await ip(ns, 'link', 'set', dev, on ? 'up' : 'down');
+    await this.waitLink('cp', `e${n}`, (link) => hasCarrier(link) === on);
   }
 
   /** What the kernel says of a device, undefined when it is not there. */

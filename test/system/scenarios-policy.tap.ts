@@ -6,7 +6,7 @@ import type { Lcpd } from './lab/lcpd.ts';
 import { legs } from './lab/legs.ts';
 import { ip, ipBatch, ipJson } from './lab/netns.ts';
 import { ping, reachable } from './lab/traffic.ts';
-import { hasCarrier, type Lab, system } from './lab.ts';
+import { type Lab, system } from './lab.ts';
 
 const routes = [
   'route add 10.91.0.0/24 via 10.0.1.2 proto static',
@@ -42,8 +42,7 @@ async function held(lab: Lab): Promise<Held> {
 }
 
 async function carrier(lab: Lab, on: boolean): Promise<void> {
-  await ip(lab.ns('h1'), 'link', 'set', 'eth0', on ? 'up' : 'down');
-  await lab.waitLink('cp', 'e1', (link) => hasCarrier(link) === on);
+  await lab.setCarrier(1, on);
   // its addresses and default routes went with the link
   if (on) await ip(lab.ns('h1'), 'address', 'replace', 'fd00:1::2/64', 'dev', 'eth0');
   if (on) await ip(lab.ns('h1'), 'route', 'replace', 'default', 'via', '10.0.1.1');

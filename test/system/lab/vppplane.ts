@@ -12,6 +12,9 @@ import { addVeth, ip } from './netns.ts';
 export const dataplanes = ['embedded', 'vpp', 'linux-cp'] as const;
 export type DataplaneName = (typeof dataplanes)[number];
 
+/** Without `ping`, which answers echo requests in place of Linux. */
+const PLUGINS = ['linux_cp', 'linux_cp_unittest', 'af_packet', 'tap', 'osi', 'ppp'];
+
 /** What the stories of this process run on. */
 export function chosenDataplane(): DataplaneName {
   const { DATAPLANE = 'embedded' } = process.env;
@@ -44,7 +47,8 @@ export class VppPlane {
     this.#options = options;
     const { dir, segment, rtr } = options;
     const unix = `exec ${dir}/phys`;
-    this.vpp = new RealVpp({ prefix: vppPrefix() ?? '', dir: `${dir}/vpp`, netns: rtr, segment, unix });
+    const names = { prefix: vppPrefix() ?? '', dir: `${dir}/vpp`, netns: rtr, segment };
+    this.vpp = new RealVpp({ ...names, unix, plugins: PLUGINS });
   }
 
   /** Lines of lcpd's configuration. */
@@ -70,8 +74,7 @@ export class VppPlane {
 set interface name host-${dev} ${dev}
 `;
     // a host that is attached is named apart from the kernel's device; its own state is VPP's
-    const host = (dev: string): string =>
-      `create host-interface name ${dev}\nset interface state host-${dev} up\n`;
+    const host = (dev: string): string => `create host-interface name ${dev}\nset interface state host-${dev} up\n`;
     const all = this.#phys.map((each) => lines(`p${each}`) + (this.#attaches ? host(`e${each}`) : ''));
     writeFileSync(`${dir}/phys`, all.join(''));
   }
