@@ -6,7 +6,7 @@ import type { NexthopRow, PathRow } from '../lcp/view.ts';
 import type { MethodName, Methods } from '../northbound/protocol.ts';
 import { byAddress, byName, byNumber, type Order } from './order.ts';
 import type { Column } from './table.ts';
-import { formatTime } from './time.ts';
+import { formatDuration, formatTime } from './time.ts';
 
 /** What a list method's rows look like on a terminal. */
 export interface Listing<Row> {
@@ -30,6 +30,7 @@ type ListMethod =
   | 'adjacencies'
   | 'punts'
   | 'counters'
+  | 'failures'
   | 'messages'
   | 'interfaces';
 
@@ -53,6 +54,8 @@ function formatNexthop(row: NexthopRow): string {
     .join(' ')
     .trim();
 }
+
+const duration = (ms: number | undefined): string | undefined => (ms === undefined ? undefined : formatDuration(ms));
 
 export const listings: { readonly [M in ListMethod]: Listing<RowOf<M>> } = {
   pairs: {
@@ -227,6 +230,20 @@ export const listings: { readonly [M in ListMethod]: Listing<RowOf<M>> } = {
       { title: 'VALUE', value: (row) => row.value },
     ],
     orders: [byName((row) => row.phy), byName((row) => row.name)],
+  },
+  failures: {
+    summary: 'what the data plane refuses, why, for how long, and when it is tried again',
+    columns: [
+      { title: 'KIND', value: (row) => row.kind },
+      { title: 'KEY', value: (row) => row.key },
+      { title: 'ERROR', value: (row) => row.error },
+      { title: 'CODE', value: (row) => row.code },
+      { title: 'AGE', value: (row) => duration(row.ageMs) },
+      { title: 'TIMES', value: (row) => row.attempts },
+      { title: 'RETRY', value: (row) => duration(row.retryMs) },
+      { title: 'HINT', value: (row) => row.hint },
+    ],
+    orders: [],
   },
   messages: {
     summary: 'the last messages between lcpd and VPP, with their first bytes',

@@ -15,15 +15,8 @@ import { print, printJson, printJsonLine } from './output.ts';
 import { type GlobalOptions, reportFailure, withConnection } from './run.ts';
 import { showCommand, showListing } from './show.ts';
 import { printable } from './table.ts';
-import {
-  formatDiff,
-  formatDuration,
-  formatPlan,
-  formatStatus,
-  formatTrace,
-  formatWatch,
-  namespaceName,
-} from './text.ts';
+import { formatDiff, formatPlan, formatStatus, formatTrace, formatWatch, namespaceName } from './text.ts';
+import { formatDuration } from './time.ts';
 
 /** Largest configuration that fits a request line with all its escapes. */
 const MAX_PLAN_REQUEST_BYTES = 2 ** 20 - 1024;

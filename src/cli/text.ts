@@ -4,19 +4,7 @@ import type { DiffResult, LookupRow, PlanResult, StatusRow, TracePacket, WatchEv
 import { formatPath } from './listing.ts';
 import { summarize } from './packet.ts';
 import { formatTable, printable } from './table.ts';
-import { formatTime } from './time.ts';
-
-/** `850 ms`, `12 s`, `3 min 4 s`, `2 d 5 h`. */
-export function formatDuration(ms: number): string {
-  if (ms < 1000) return `${Number(ms.toFixed(ms < 10 ? 1 : 0))} ms`;
-  const seconds = Math.floor(ms / 1000);
-  if (seconds < 60) return `${seconds} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
-  const hours = Math.floor(minutes / 60);
-  if (hours < 24) return `${hours} h ${minutes % 60} min`;
-  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
-}
+import { formatDuration, formatTime } from './time.ts';
 
 /** `12.5 MiB` */
 export function formatBytes(bytes: number): string {

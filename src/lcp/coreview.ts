@@ -4,6 +4,7 @@ import { LcpError } from '../lib/errors.ts';
 import { type Core, openWork, type StateChanges } from './core.ts';
 import type { MessageRow, TracedPacket } from './dataplane.ts';
 import { diff } from './diff.ts';
+import { failureRows, routeHint } from './failures.ts';
 import { lookupRows } from './lookup.ts';
 import { routeRows } from './routerows.ts';
 import {
@@ -71,12 +72,14 @@ export const health = (core: Core): HealthRow => {
   const failed = failures.length + failedRoutes;
   const up = core.dataplane.info().state === 'up' && core.reconciler.adopted;
   const oldest = failures[0]?.failure;
+  const hint = oldest === undefined ? (failedRoutes > 0 ? routeHint(core) : undefined) : oldest.hint || oldest.message;
   return {
     state: !up ? 'starting' : failed > 0 ? 'degraded' : 'ok',
     objects: delta.desiredCount + routes,
     failed,
     pending: delta.openCount + failedRoutes + waiting + pendingPairs,
-    ...(oldest === undefined ? {} : { oldestMs: core.now() - oldest.since, hint: oldest.hint || oldest.message }),
+    ...(oldest === undefined ? {} : { oldestMs: core.now() - oldest.since }),
+    ...(hint === undefined ? {} : { hint }),
   };
 };
 
@@ -174,6 +177,9 @@ export class CoreView implements View {
   }
   punts() {
     return puntRows(this.#core);
+  }
+  failures() {
+    return failureRows(this.#core);
   }
   lookup(request: LookupRequest) {
     return lookupRows(this.#core, request);

@@ -86,6 +86,19 @@ export interface CounterRow {
   readonly value: number;
 }
 
+/** An error that routes met, as the data plane told it. */
+export interface RouteFailure {
+  /** The data plane's number and name of it. */
+  readonly retval: number;
+  readonly name: string;
+  /** What to do, '' when the name says it all. */
+  readonly hint: string;
+  /** The route that met it last, when (milliseconds since 1970), and how often it was met, tries again included. */
+  readonly prefix: string;
+  readonly time: number;
+  readonly count: number;
+}
+
 export interface PathAnswer {
   /** '' : a leg that is punted. */
   readonly phy: string;
@@ -223,6 +236,8 @@ export interface DataPlane {
   port(phy: string): number | undefined;
   adjacencies(): AdjacencyRow[];
   counters(): CounterRow[];
+  /** What routes were refused with while it is up, where it tells more than a number each; the last one first. */
+  routeFailures?(): RouteFailure[];
   /** Packets after a sequence number, oldest first. arm: record every one of the next n. */
   traces(after: number, arm: number): TracedPacket[];
   /** The last messages, oldest first, where there are any. */

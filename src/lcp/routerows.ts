@@ -92,7 +92,7 @@ export const pathRows = (ns: Namespace, pairs: Pairs, p: PathSet | undefined): P
 const whyNot = (core: Core, ns: Namespace, routes: Routes, record: number, entry: number, best: number): string => {
   const t = routes.prefixes;
   if (routes.family === 4 && routeTosOf(t.info[entry] as number) !== 0) return 'has a tos';
-  if (t.isFailed(record)) return 'refused by the data plane';
+  if (t.isFailed(record)) return 'refused by the data plane: see lcpctl show failures';
   if (entry !== best) return best === 0 ? 'no leg is usable' : 'another route to the prefix is preferred';
   const p = ns.pathsets.get(t.pathset[entry] as number);
   const failure = p === undefined ? undefined : core.reconciler.delta.row('pathset', `${ns.name}#${p.id}`)?.failure;

@@ -202,3 +202,21 @@ export interface PuntRow {
   reason: string;
   packets: number;
 }
+
+/** Something that the data plane refused. It is tried again, and goes from here when it is taken or no longer wanted. */
+export interface FailureRow {
+  /** Kind of object as `diff` has it; `routes` for what the data plane said of refused routes altogether. */
+  kind: string;
+  key: string;
+  error: string;
+  /** Stable code of the error, where it has one. */
+  code?: string;
+  /** What to do. */
+  hint?: string;
+  /** Since the first refusal in a row; of `routes` since the last. */
+  ageMs?: number;
+  /** Times it was refused. */
+  attempts?: number;
+  /** Until the next try; 0 when it is due. */
+  retryMs?: number;
+}

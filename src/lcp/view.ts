@@ -10,6 +10,7 @@ import type {
   AddressRow,
   AdjacencyRow,
   CounterRow,
+  FailureRow,
   InterfaceRow,
   LinkRow,
   MrouteRow,
@@ -255,6 +256,8 @@ export interface View {
   /** `all`: counters that are zero too. */
   counters(request: { all?: boolean }): MaybePromise<CounterRow[]>;
   punts(): MaybePromise<PuntRow[]>;
+  /** What the data plane has refused and still refuses, oldest first. */
+  failures(): MaybePromise<FailureRow[]>;
   /** The last messages between lcpd and the data plane. Throws NOT_SUPPORTED where there are none. */
   messages(): MaybePromise<MessageRow[]>;
   /** One row for each address, in the order asked. */

@@ -110,6 +110,7 @@ const factories: Record<MethodName, Factory> = {
   adjacencies: rows((view) => view.adjacencies()),
   interfaces: rows((view) => view.interfaces()),
   punts: rows((view) => view.punts()),
+  failures: rows((view) => view.failures()),
   messages: rows((view) => view.messages()),
   routes: (view, method, params) => {
     const filter = present(checked(routeFilter, method, params));

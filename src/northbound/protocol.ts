@@ -15,6 +15,7 @@ import type {
   AdjacencyRow,
   CounterRow,
   DiffResult,
+  FailureRow,
   InterfaceRow,
   LinkRow,
   LookupRequest,
@@ -96,6 +97,7 @@ export interface Methods {
   interfaces: Rows<None, InterfaceRow>;
   counters: Rows<{ all?: boolean }, CounterRow>;
   punts: Rows<None, PuntRow>;
+  failures: Rows<None, FailureRow>;
   messages: Rows<None, MessageRow>;
   lookup: Rows<LookupRequest, LookupRow>;
   diff: Unary<None, DiffResult>;

@@ -21,13 +21,13 @@ import type {
   Phy,
   PhySource,
   RouteBatch,
+  RouteFailure,
   TracedPacket,
 } from '../lcp/dataplane.ts';
 import type { RouteFamily } from '../lcp/objects.ts';
 import { isProgrammingError, LcpError, messageOf } from '../lib/errors.ts';
 import type { OpenOptions } from './open.ts';
 import { Programme } from './programme.ts';
-import type { RouteFailure } from './routefailures.ts';
 import type { PairBackend } from './session.ts';
 import { openSession } from './session.ts';
 
@@ -233,7 +233,7 @@ export class VppDataPlane implements DataPlane {
   }
 
   /** What VPP said of the routes that it refused. */
-  routeFailures(): readonly RouteFailure[] {
+  routeFailures(): RouteFailure[] {
     return this.#programme?.routes.failures.all() ?? [];
   }
 }

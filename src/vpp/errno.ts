@@ -180,6 +180,11 @@ export function retvalName(retval: number): string {
   return vppErrors.get(retval) ?? String(retval);
 }
 
+/** What to do about a retval, '' when its name says all there is. */
+export function retvalHint(retval: number): string {
+  return hints.get(retvalName(retval)) ?? '';
+}
+
 /** The error of a request that VPP refused. `key` is the object in the operator's words. */
 export function refusal(op: string, retval: number, key?: string): LcpError {
   const name = vppErrors.get(retval);

@@ -167,6 +167,7 @@ describe('--json', () => {
     'interfaces',
     'counters',
     'punts',
+    'failures',
     'messages',
   ])('show %s is one array', async (kind) => {
     const { code, out } = await lcpctl('show', kind, '--json');

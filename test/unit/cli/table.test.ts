@@ -1,9 +1,11 @@
 // Tables and orders.
 
 import { describe, expect, it } from 'vitest';
+import { listings } from '../../../src/cli/listing.ts';
 import { byAddress, byName, byNumber, sorted } from '../../../src/cli/order.ts';
 import { type Cell, displayWidth, formatTable, printable, TablePrinter } from '../../../src/cli/table.ts';
-import { formatBytes, formatDuration } from '../../../src/cli/text.ts';
+import { formatBytes } from '../../../src/cli/text.ts';
+import { formatDuration } from '../../../src/cli/time.ts';
 
 const columns = [
   { title: 'NAME', value: (row: Cell[]) => row[0] },
@@ -107,5 +109,24 @@ describe('units', () => {
       '1 d 2 h',
     ]);
     expect([0, 1023, 1024, 5 * 2 ** 30].map(formatBytes)).toEqual(['0 B', '1023 B', '1.0 KiB', '5.0 GiB']);
+  });
+});
+
+describe('what is told of a data plane', () => {
+  it('that refuses something: the error, for how long, and when it is tried again', () => {
+    const pair = { kind: 'pair', key: 'wan0', error: 'no\nvhost', code: 'HOST_DEVICE', hint: 'modprobe vhost_net' };
+    const rows = [
+      { ...pair, ageMs: 184_000, attempts: 7, retryMs: 850 },
+      { kind: 'route4', key: 'cp table 254 10.0.0.0/8', error: 'refused' },
+    ];
+    const cells = formatTable(listings.failures.columns, rows)
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split(/ {2,}/));
+    expect(cells).toEqual([
+      ['KIND', 'KEY', 'ERROR', 'CODE', 'AGE', 'TIMES', 'RETRY', 'HINT'],
+      ['pair', 'wan0', 'no\\x0avhost', 'HOST_DEVICE', '3 min 4 s', '7', '850 ms', 'modprobe vhost_net'],
+      ['route4', 'cp table 254 10.0.0.0/8', 'refused', '-', '-', '-', '-', '-'],
+    ]);
   });
 });

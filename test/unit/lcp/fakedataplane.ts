@@ -376,6 +376,8 @@ export class FakeDataPlane implements dp.DataPlane {
   }
   readonly adjacencies = (): dp.AdjacencyRow[] => [];
   readonly counters = (): dp.CounterRow[] => [];
+  saidOfRoutes: dp.RouteFailure[] = [];
+  readonly routeFailures = (): dp.RouteFailure[] => this.saidOfRoutes;
   readonly traces = (): dp.TracedPacket[] => [];
 
   /** Handles left out, what they stand for instead: two data planes with equal text forward alike. */

@@ -33,6 +33,7 @@ describe('answers', () => {
     'interfaces',
     'counters',
     'punts',
+    'failures',
     'diff',
     'reload',
     'resync',

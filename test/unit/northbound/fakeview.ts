@@ -164,6 +164,9 @@ export function fakeView(): FakeView {
       ...(all === true ? [{ phy: 'wan0', name: 'rx-giant', value: 0 }] : []),
     ],
     punts: () => [{ phy: 'wan0', reason: 'for-us', packets: 7 }],
+    failures: () => [
+      { kind: 'pair', key: 'wan10', error: 'no vhost', code: 'HOST_DEVICE', ageMs: 12_000, attempts: 4, retryMs: 800 },
+    ],
     messages: () => [
       { time: 0, direction: 'sent', name: 'ip_route_add_del', count: 9, length: 60, bytes: '00ff', note: '' },
     ],

@@ -169,8 +169,17 @@ describe('a refused object', () => {
     fake.refuse(ipRouteAddDelV2, -3, 1);
     const { ok } = await lab.route(4, [t, '10.1.0.0/16', SPECIAL.blackhole], [t, '10.2.0.0/16', SPECIAL.blackhole]);
     expect(ok).toEqual([false, true]);
+    const first = { retval: -3, name: 'NO_SUCH_FIB', prefix: '10.1.0.0/16', count: 1 };
     expect(opened.dataplane.routeFailures()).toEqual([
-      { retval: -3, name: 'NO_SUCH_FIB', prefix: '10.1.0.0/16', count: 1 },
+      { ...first, hint: expect.stringContaining('the table is not in VPP'), time: expect.any(Number) },
+    ]);
+    fake.refuse(ipRouteAddDelV2, -56, 1);
+    await lab.route(4, [t, '10.3.0.0/16', SPECIAL.blackhole]);
+    fake.refuse(ipRouteAddDelV2, -3, 1);
+    await lab.route(4, [t, '10.4.0.0/16', SPECIAL.blackhole]);
+    expect(opened.dataplane.routeFailures().map(({ retval, prefix, count }) => [retval, prefix, count])).toEqual([
+      [-3, '10.4.0.0/16', 2],
+      [-56, '10.3.0.0/16', 1],
     ]);
   });
 
