@@ -23,6 +23,7 @@ export function makeDataPlane(config: Config, links: KernelLinks): DataPlane {
   return new VppDataPlane(
     {
       open: { transport: vpp.transport, socket: { path: vpp.socket }, shm: {} },
+      statsSocket: vpp.statsSocket,
       pairBackend: vpp.pairBackend,
       namespaces: namespacesOf(config),
       ifindexOf: (netns, name) => links.ifindexOf(netns, name),

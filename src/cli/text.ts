@@ -75,7 +75,9 @@ export function formatLookup(row: LookupRow): string {
   const what = row.type === 'none' ? 'no route' : `${row.prefix ?? '-'} ${row.type}`;
   const table = row.table === undefined ? '' : `table ${row.table}, `;
   const netns = row.netns === '' ? 'own netns' : `netns ${row.netns}`;
-  return printable(`${row.address}: ${what}${paths.length === 0 ? '' : ` ${paths.join(', ')}`} (${table}${netns})`);
+  const counted = row.packets === undefined ? '' : `, ${row.packets} packets, ${row.bytes ?? 0} bytes`;
+  const legs = paths.length === 0 ? '' : ` ${paths.join(', ')}`;
+  return printable(`${row.address}: ${what}${legs} (${table}${netns}${counted})`);
 }
 
 /** True when lcpd has an answer for the address other than "no route". */

@@ -64,6 +64,8 @@ export interface LookupAnswer {
   readonly table: number;
   readonly target: number;
   readonly prefixlen: number;
+  /** What went by the entry that packets for the address find, where the data plane counts that and tells it. */
+  readonly counted?: { readonly packets: number; readonly bytes: number };
 }
 
 export interface AdjacencyRow {
@@ -76,11 +78,13 @@ export interface AdjacencyRow {
   /** dead: its port was deleted, path lists still name it. */
   readonly state: 'incomplete' | 'complete' | 'attached' | 'multicast' | 'dead';
   readonly rewrite: string;
-  readonly packets: number;
-  readonly bytes: number;
+  /** Absent where the data plane does not count them one by one. */
+  readonly packets?: number;
+  readonly bytes?: number;
 }
 
 export interface CounterRow {
+  /** '' : of the data plane as a whole. */
   readonly phy: string;
   readonly name: string;
   readonly value: number;
@@ -235,10 +239,11 @@ export interface DataPlane {
   /** Its number of a phy, undefined when it has none. */
   port(phy: string): number | undefined;
   adjacencies(): AdjacencyRow[];
-  counters(): CounterRow[];
+  /** Rejects when they cannot be read: none is not the same as zero. */
+  counters(): CounterRow[] | Promise<CounterRow[]>;
   /** What routes were refused with while it is up, where it tells more than a number each; the last one first. */
   routeFailures?(): RouteFailure[];
-  /** Packets after a sequence number, oldest first. arm: record every one of the next n. */
+  /** Packets after a sequence number, oldest first. arm: record every one of the next n. Throws NOT_SUPPORTED. */
   traces(after: number, arm: number): TracedPacket[];
   /** The last messages, oldest first, where there are any. */
   messages?(): MessageRow[];

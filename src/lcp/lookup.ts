@@ -126,10 +126,10 @@ const rowOf = (
   family: RouteFamily,
   address: string,
   bytes: Uint8Array,
-  { target, prefixlen }: LookupAnswer,
+  { target, prefixlen, counted }: LookupAnswer,
   table: number | undefined,
 ): LookupFound => {
-  const base = { address, netns: ns.name };
+  const base = { address, netns: ns.name, ...counted };
   if (table === undefined || target === SPECIAL.none) return { ...base, type: 'none', paths: [] };
   const prefix = family === MPLS ? address : `${formatIp(maskBytes(bytes, prefixlen))}/${prefixlen}`;
   if (target === SPECIAL.punt) {

@@ -174,8 +174,9 @@ export interface AdjacencyRow {
   state: string;
   /** Link-layer header in hex. */
   rewrite?: string;
-  packets: number;
-  bytes: number;
+  /** What was sent by it; absent where the data plane does not count that. */
+  packets?: number;
+  bytes?: number;
 }
 
 export interface InterfaceRow {
@@ -192,6 +193,7 @@ export interface InterfaceRow {
 }
 
 export interface CounterRow {
+  /** '' : of the data plane as a whole. */
   phy: string;
   name: string;
   value: number;

@@ -164,23 +164,22 @@ export const adjacencyRows = (core: Core): AdjacencyRow[] =>
     ...(a.state === 'complete' || a.state === 'incomplete' ? { nexthop: a.nexthop } : {}),
     state: a.state,
     ...(a.rewrite === '' ? {} : { rewrite: a.rewrite }),
-    packets: a.packets,
-    bytes: a.bytes,
+    ...(a.packets === undefined ? {} : { packets: a.packets }),
+    ...(a.bytes === undefined ? {} : { bytes: a.bytes }),
   }));
 
-export const counterRows = ({ dataplane }: Core, all: boolean): CounterRow[] =>
-  dataplane.counters().filter((c) => all || c.value > 0);
+export const counterRows = async ({ dataplane }: Core, all: boolean): Promise<CounterRow[]> =>
+  (await dataplane.counters()).filter((c) => all || c.value > 0);
 
 const isPunt = (name: string): boolean => name.startsWith('punt-');
 
-export const puntRows = ({ dataplane }: Core): PuntRow[] =>
-  dataplane
-    .counters()
+export const puntRows = async ({ dataplane }: Core): Promise<PuntRow[]> =>
+  (await dataplane.counters())
     .filter((c) => isPunt(c.name))
     .map((c) => ({ phy: c.phy, reason: c.name.slice('punt-'.length), packets: c.value }));
 
-export const interfaceRows = (core: Core): InterfaceRow[] => {
-  const counters = core.dataplane.counters();
+export const interfaceRows = async (core: Core): Promise<InterfaceRow[]> => {
+  const counters = await core.dataplane.counters();
   return pairRows(core).map((pair) => {
     const mine = counters.filter((c) => c.phy === pair.phy);
     const value = (name: string): number => mine.find((c) => c.name === name)?.value ?? 0;

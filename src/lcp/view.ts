@@ -142,6 +142,9 @@ export interface LookupFound {
   /** 'none' = no route in the data plane. */
   type: LookupType;
   paths: LookupPath[];
+  /** What went by the data plane's entry for the address, where it counts that. */
+  packets?: number;
+  bytes?: number;
 }
 
 /** A single address that cannot be looked up (not an address, unknown table) does not spoil the others. */

@@ -168,7 +168,7 @@ export const errorTable = {
   },
   VPP_STATS: {
     title: "VPP's statistics cannot be read",
-    hint: 'counters are missing until they can; nothing else depends on them',
+    hint: 'counters are missing until they can, nothing else depends on them; check that dataplane.vpp.stats-socket is that of VPP, and whether `vpp_get_stats` reads it',
     retry: 'backoff',
   },
 } as const satisfies Record<string, ErrorInfo>;

@@ -26,10 +26,12 @@ import type {
 } from '../lcp/dataplane.ts';
 import type { RouteFamily } from '../lcp/objects.ts';
 import { isProgrammingError, LcpError, messageOf } from '../lib/errors.ts';
+import type { FoundRoute } from './lookup.ts';
 import type { OpenOptions } from './open.ts';
 import { Programme } from './programme.ts';
 import type { PairBackend } from './session.ts';
 import { openSession } from './session.ts';
+import { NO_COUNTER, Statistics } from './statistics.ts';
 
 /** Wait before VPP is tried again: the first ones, as long as a restart may take, then twice as long each time. */
 const RETRY_MS = 50;
@@ -39,9 +41,15 @@ const RETRY_MAX_MS = 5000;
 const REFUSED_MS = 5000;
 const POLL_MS = 1000;
 const EIO = -5;
+/** How an operator sees packets in VPP. */
+const TRACING =
+  '`vppctl trace add NODE 50`, then `vppctl show trace`, where NODE is what phys are read by (dpdk-input, virtio-input, ' +
+  'af-packet-input); whole packets: `vppctl pcap trace rx tx drop max 1000 file NAME.pcap`, and `pcap trace off`';
 
 export interface VppOptions {
   readonly open: OpenOptions;
+  /** Unix socket that VPP hands its statistics over by. */
+  readonly statsSocket: string;
   readonly pairBackend: PairBackend;
   /** Namespaces of hosts; the tables of the first keep their numbers in VPP. '' is lcpd's own. */
   readonly namespaces: readonly string[];
@@ -67,6 +75,8 @@ export class VppDataPlane implements DataPlane {
   readonly #links: LinkControl;
   #listener: DataPlaneListener | undefined;
   #programme: Programme | undefined;
+  /** Of the session that the programme is of. */
+  #statistics: Statistics | undefined;
   #generation = '';
   #closed = false;
   #retry: NodeJS.Timeout | undefined;
@@ -86,7 +96,7 @@ export class VppDataPlane implements DataPlane {
   }
 
   async #open(): Promise<void> {
-    const { open, pairBackend, pollMs = POLL_MS } = this.#options;
+    const { open, statsSocket, pairBackend, pollMs = POLL_MS } = this.#options;
     try {
       const session = await openSession(open, pairBackend);
       const onPhys = () => this.#listener?.onPhys();
@@ -99,6 +109,7 @@ export class VppDataPlane implements DataPlane {
       }
       if (this.#closed) return programme.close();
       this.#programme = programme;
+      this.#statistics = new Statistics(statsSocket, session.client);
       this.#failures = 0;
       this.#told = '';
       this.#generation = session.sources.generation;
@@ -130,6 +141,7 @@ export class VppDataPlane implements DataPlane {
   #lost(programme: Programme, error: LcpError): void {
     if (programme !== this.#programme) return;
     programme.close();
+    this.#statistics?.close();
     this.#programme = undefined;
     this.#again(error);
   }
@@ -141,6 +153,7 @@ export class VppDataPlane implements DataPlane {
     if (programme === undefined) return;
     if (!keep) await programme.removeAll();
     this.#programme = undefined;
+    this.#statistics?.close();
     programme.close();
   }
 
@@ -191,7 +204,21 @@ export class VppDataPlane implements DataPlane {
     _merged: boolean,
     addresses: readonly string[],
   ): Promise<LookupAnswer[]> {
-    return this.#up().lookup(family, tables, addresses);
+    const found = await this.#up().lookup(family, tables, addresses);
+    return this.#counted(found);
+  }
+
+  /** Adds what went by each entry. Where that cannot be read it is not known: counters() rejects with the reason. */
+  async #counted(found: readonly FoundRoute[]): Promise<LookupAnswer[]> {
+    const answers = found.map(({ table, target, prefixlen }) => ({ table, target, prefixlen }));
+    try {
+      const indices = found.map(({ statsIndex = NO_COUNTER }) => statsIndex);
+      const counts = (await this.#statistics?.routes(indices)) ?? [];
+      return answers.map((answer, n) => ({ ...answer, ...(counts[n] !== undefined && { counted: counts[n] }) }));
+    } catch (error) {
+      if (!(error instanceof LcpError)) throw error;
+      return answers;
+    }
   }
 
   paths(handle: number): PathAnswer[] | undefined {
@@ -217,14 +244,19 @@ export class VppDataPlane implements DataPlane {
     return this.#programme?.adjacencies() ?? [];
   }
 
-  /** VPP's counters are in its stats segment, which has a reader of its own. */
-  counters(): CounterRow[] {
-    return [];
+  /** Rejects with DATAPLANE_DOWN, or with VPP_STATS and what is the matter with VPP's statistics. */
+  async counters(): Promise<CounterRow[]> {
+    const owners = this.#up().subifs.owners();
+    return (await this.#statistics?.rows((index) => owners.get(index))) ?? [];
   }
 
-  /** VPP's own packet trace is not read. */
+  /** VPP's own packet trace is read by VPP's own commands. */
   traces(_after: number, _arm: number): TracedPacket[] {
-    return [];
+    throw new LcpError('NOT_SUPPORTED', {
+      op: 'trace',
+      message: 'packets in VPP are traced by VPP',
+      hint: `${TRACING}; lcpctl show counters has what VPP counts, and why it drops`,
+    });
   }
 
   messages(): MessageRow[] {

@@ -20,6 +20,11 @@ import { LOCAL } from './tables.ts';
 const NO_SUCH_ENTRY = -6;
 const NOTHING: LookupAnswer = { table: 0, target: SPECIAL.none, prefixlen: 0 };
 
+/** With VPP's index of the counter of the entry that packets for the address find. */
+export interface FoundRoute extends LookupAnswer {
+  readonly statsIndex?: number;
+}
+
 export interface LookupParts {
   readonly client: VppClient;
   readonly sources: Sources;
@@ -38,7 +43,7 @@ export async function lookUp(
   family: Family,
   handles: readonly number[],
   address: string,
-): Promise<LookupAnswer> {
+): Promise<FoundRoute> {
   const held = handles.map((handle) => parts.tables.byHandle(handle)).filter((each) => each !== undefined);
   const steps = held.filter(({ table }) => table.table !== LOCAL);
   const only = steps.length === 0 ? held : steps;
@@ -57,12 +62,18 @@ async function inHome(
   family: Family,
   step: Held,
   address: string,
-): Promise<LookupAnswer | undefined> {
+): Promise<FoundRoute | undefined> {
   const bytes = ipBytes(address);
+  let statsIndex: number | undefined;
   for (let length = bytes.length * 8; length >= 0; ) {
     const found = await ask(parts.client, step.home.vpp, maskBytes(bytes, length), length);
     if (found === undefined) return undefined;
-    if (found.src !== parts.neighbourSource) return answerOf(parts, family, step, found);
+    // packets to a neighbour are counted at its own entry
+    statsIndex ??= found.stats_index;
+    if (found.src !== parts.neighbourSource) {
+      const answer = answerOf(parts, family, step, found);
+      return answer && { ...answer, statsIndex };
+    }
     length = found.prefix.len - 1;
   }
   return undefined;

@@ -64,7 +64,10 @@ export class Neighbours {
     return held;
   }
 
-  /** Ours, as rewrites. */
+  /**
+   * Ours, as rewrites. VPP counts by adjacency only where its command line has switched that on, and tells an adjacency's index
+   * only to who adds the neighbour.
+   */
   rows(): AdjacencyRow[] {
     return [...this.#ours.values()].map((n, id) => ({
       id,
@@ -74,8 +77,6 @@ export class Neighbours {
       nexthop: n.address,
       state: 'complete',
       rewrite: n.mac,
-      packets: 0,
-      bytes: 0,
     }));
   }
 

@@ -70,6 +70,11 @@ export class Pairs {
     return found !== undefined && this.#rows.has(found.ifindex);
   }
 
+  /** Hosts with their phys, both by sw_if_index, sub-interfaces included. */
+  hosts(): Map<number, number> {
+    return new Map([...this.#rows].map(([phy, { host_sw_if_index }]) => [host_sw_if_index, phy]));
+  }
+
   /** sw_if_indices of the phys that have pairs, sub-interfaces included. */
   paired(): Iterable<number> {
     return this.#rows.keys();

@@ -35,7 +35,7 @@ import { Bindings, stepsOf } from './bindings.ts';
 import type { VppClient } from './client.ts';
 import { Interfaces } from './interfaces.ts';
 import { Links } from './links.ts';
-import { lookUp } from './lookup.ts';
+import { type FoundRoute, lookUp } from './lookup.ts';
 import { Macs } from './macs.ts';
 import { Mroutes } from './mroutes.ts';
 import { Neighbours } from './neighbours.ts';
@@ -330,7 +330,7 @@ export class Programme {
     }
   }
 
-  async lookup(family: RouteFamily, handles: readonly number[], addresses: readonly string[]): Promise<LookupAnswer[]> {
+  async lookup(family: RouteFamily, handles: readonly number[], addresses: readonly string[]): Promise<FoundRoute[]> {
     if (family === MPLS) return this.#lookupLabels(handles, addresses);
     const parts = {
       client: this.#client,

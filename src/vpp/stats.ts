@@ -32,7 +32,7 @@ export interface StatsCounters {
 
 const EAGAIN = 11;
 const hints: Readonly<Record<string, string>> = {
-  ENOENT: 'VPP does not run, or its startup.conf has another statseg socket-name',
+  ENOENT: 'VPP does not run, or its startup.conf has another statseg socket-name than dataplane.vpp.stats-socket',
   ECONNREFUSED: 'the socket is left of a VPP that has ended; start VPP',
   EACCES: "lcpd may not open the socket: add it to VPP's group (unix { gid } in startup.conf), or run it as root",
 };
@@ -67,14 +67,14 @@ export class VppStats {
 
   /**
    * The counters whose names match, as of one moment. A string is a name, or a folder of names: `/if` gives `/if/rx`.
-   * Rejects with VPP_STATS.
+   * With `only`, what is at these indices and nothing else is read. Rejects with VPP_STATS.
    */
-  async read(pattern: string | RegExp): Promise<readonly StatRow[]> {
+  async read(pattern: string | RegExp, only?: readonly number[]): Promise<readonly StatRow[]> {
     const isWanted = matcher(pattern);
     const deadline = performance.now() + this.#timeoutMs;
     for (;;) {
       if (this.#isClosed) throw new LcpError('VPP_STATS', { op: 'read', message: 'closed' });
-      const reading = this.#segment.reading(isWanted);
+      const reading = this.#segment.reading(isWanted, only);
       if (reading !== undefined) {
         this.counters.readings++;
         this.counters.damaged += reading.damaged;

@@ -1,9 +1,12 @@
-// Counters by what they count: interfaces, errors, routes, out of the vectors of VPP's statistics.
+// Counters by what they count: interfaces, errors, punts, routes, out of the vectors of VPP's statistics.
 //
 // Invariants: an interface is the index of its name in /if/names, and counters are joined to it by index, of one reading.
-// Only errors that have happened are rows. A route's counter is at the stats_index that VPP told when it was added.
-// Reference: VPP's src/vnet/interface/stats.c, src/vlib/error.c, src/vnet/dpo/load_balance.c.
+// The name is the one that the interface was made with. Only errors that have happened are rows. A route's counter is at the
+// stats_index that VPP tells with the route.
+// Reference: VPP's src/vnet/interface/stats.c, src/vnet/ip-neighbor/ip_neighbor.c, src/vlib/error.c, src/vlib/punt.c,
+// src/vnet/dpo/load_balance.c.
 
+import { LcpError } from '../lib/errors.ts';
 import type { VppStats } from './stats.ts';
 import type { StatRow } from './statssegment.ts';
 
@@ -18,7 +21,10 @@ export interface InterfaceCounters {
   readonly name: string;
   readonly rx: PacketCount;
   readonly tx: PacketCount;
-  /** Packets by the rest of the name below /if: `drops`, `punt`, `ip4`, `rx-miss`, `rx-unicast` and others. */
+  /**
+   * Packets by the rest of the name below /if: `drops`, `punt`, `ip4`, `rx-miss`, `rx-unicast` and others; and by
+   * `arp-rx-requests`, `nd-tx-replies` and the like for those below /net/arp and /net/ip6-nd.
+   */
   readonly packets: Readonly<Record<string, number>>;
 }
 
@@ -29,17 +35,68 @@ export interface ErrorCounter {
   readonly count: number;
 }
 
-const FOLDER = '/if/';
+export interface PuntCounter {
+  /** VPP's number of the reason; its names are told by the API. */
+  readonly reason: number;
+  readonly count: PacketCount;
+}
+
+export interface Counters {
+  readonly interfaces: readonly InterfaceCounters[];
+  readonly errors: readonly ErrorCounter[];
+  readonly punts: readonly PuntCounter[];
+}
+
 const ERRORS = '/err/';
+const PUNTS = '/net/punt';
+const ALL = /^\/(if|err|net\/arp|net\/ip6-nd)\/|^\/net\/punt$/;
+/** Where counters of interfaces are, and what their names begin with here. */
+const FOLDERS = [
+  ['/if/', ''],
+  ['/net/arp/', 'arp-'],
+  ['/net/ip6-nd/', 'nd-'],
+] as const;
 /** What VPP calls an interface that is gone, until its index is used again. */
 const DELETED = 'deleted';
 
+/** All of them, as of one moment. Rejects with VPP_STATS. */
+export async function readCounters(stats: VppStats): Promise<Counters> {
+  const rows = await stats.read(ALL);
+  return { interfaces: interfacesOf(rows), errors: errorsOf(rows), punts: puntsOf(rows) };
+}
+
 /** Counters of all interfaces, by sw_if_index. Rejects with VPP_STATS. */
 export async function interfaceCounters(stats: VppStats): Promise<readonly InterfaceCounters[]> {
-  const rows = new Map((await stats.read('/if')).map((row) => [row.name.slice(FOLDER.length), row]));
-  const names = rows.get('names');
-  if (names?.kind !== 'names') return [];
-  const counters = [...rows].filter(([, row]) => row.kind === 'simple' || row.kind === 'combined');
+  return interfacesOf(await stats.read(ALL));
+}
+
+/** Errors that have happened. Rejects with VPP_STATS. */
+export async function errorCounters(stats: VppStats): Promise<readonly ErrorCounter[]> {
+  return errorsOf(await stats.read('/err'));
+}
+
+/** What was forwarded by routes, by their stats_index; undefined where VPP counts none. Rejects with VPP_STATS. */
+export async function routeCounters(
+  stats: VppStats,
+  indices: readonly number[],
+): Promise<readonly PacketCount[] | undefined> {
+  const [row] = await stats.read('/net/route/to', indices);
+  return row?.kind === 'combined' ? indices.map((_index, n) => countAt(row, n)) : undefined;
+}
+
+/** Throws VPP_STATS when the names are missing: counters without them are nobody's. */
+function interfacesOf(rows: readonly StatRow[]): readonly InterfaceCounters[] {
+  const named = new Map(
+    rows.flatMap((row) => {
+      const [folder, prefix] = FOLDERS.find(([each]) => row.name.startsWith(each)) ?? [];
+      return folder === undefined ? [] : [[prefix + row.name.slice(folder.length).replaceAll('/', '-'), row] as const];
+    }),
+  );
+  const names = named.get('names');
+  if (names?.kind !== 'names') {
+    throw new LcpError('VPP_STATS', { op: 'read statistics', message: 'no names of interfaces are in the segment' });
+  }
+  const counters = [...named].filter(([, row]) => row.kind === 'simple' || row.kind === 'combined');
   return names.names.flatMap((name, swIfIndex) => {
     if (name === '' || name === DELETED) return [];
     const packets = Object.fromEntries(
@@ -47,9 +104,25 @@ export async function interfaceCounters(stats: VppStats): Promise<readonly Inter
         .filter(([of]) => of !== 'rx' && of !== 'tx')
         .map(([of, row]) => [of, countAt(row, swIfIndex).packets] as const),
     );
-    const both = (of: 'rx' | 'tx'): PacketCount => countAt(rows.get(of), swIfIndex);
+    const both = (of: 'rx' | 'tx'): PacketCount => countAt(named.get(of), swIfIndex);
     return [{ swIfIndex, name, rx: both('rx'), tx: both('tx'), packets }];
   });
+}
+
+function errorsOf(rows: readonly StatRow[]): readonly ErrorCounter[] {
+  return rows.flatMap((row) => {
+    const count = row.kind === 'simple' && row.name.startsWith(ERRORS) ? (row.values[0] ?? 0) : 0;
+    if (count === 0) return [];
+    const [node = '', ...reason] = row.name.slice(ERRORS.length).split('/');
+    return [{ node, reason: reason.join('/'), count }];
+  });
+}
+
+/** By reason; reason 0 is none. */
+function puntsOf(rows: readonly StatRow[]): readonly PuntCounter[] {
+  const row = rows.find(({ name }) => name === PUNTS);
+  if (row?.kind !== 'combined') return [];
+  return Array.from(row.packets, (_packets, reason) => ({ reason, count: countAt(row, reason) })).slice(1);
 }
 
 /** The counter at an index; zeros where there is none. */
@@ -57,20 +130,4 @@ function countAt(row: StatRow | undefined, index: number): PacketCount {
   if (row?.kind === 'simple') return { packets: row.values[index] ?? 0, bytes: 0 };
   if (row?.kind === 'combined') return { packets: row.packets[index] ?? 0, bytes: row.bytes[index] ?? 0 };
   return { packets: 0, bytes: 0 };
-}
-
-/** Errors that have happened. Rejects with VPP_STATS. */
-export async function errorCounters(stats: VppStats): Promise<readonly ErrorCounter[]> {
-  return (await stats.read('/err')).flatMap((row) => {
-    const count = row.kind === 'simple' ? (row.values[0] ?? 0) : 0;
-    if (count === 0) return [];
-    const [node = '', ...reason] = row.name.slice(ERRORS.length).split('/');
-    return [{ node, reason: reason.join('/'), count }];
-  });
-}
-
-/** Counters of routes by stats_index: packets and bytes that were forwarded by each. Rejects with VPP_STATS. */
-export async function routeCounters(stats: VppStats): Promise<(statsIndex: number) => PacketCount> {
-  const [row] = await stats.read('/net/route/to');
-  return (statsIndex) => countAt(row, statsIndex);
 }

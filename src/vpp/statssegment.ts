@@ -121,6 +121,7 @@ export class StatsSegment {
   readonly #headView = new DataView(this.#head.buffer);
   #size = 0;
   #left = 0;
+  #only: readonly number[] | undefined;
   /** The directory of the last reading: thousands of names that seldom change. */
   #directoryBytes: Buffer = Buffer.alloc(0);
   #entries: readonly Entry[] = [];
@@ -139,13 +140,14 @@ export class StatsSegment {
 
   /**
    * The entries whose name is wanted; undefined when VPP changed the directory meanwhile. Throws VPP_STATS when there is
-   * no directory where the header says, or too much behind it.
+   * no directory where the header says, or too much behind it. With `only`, of counters those at these indices, in that order
+   * and no others are read, zeros where there are none, and links are left out.
    */
-  reading(isWanted: (name: string) => boolean): Reading | undefined {
+  reading(isWanted: (name: string) => boolean, only?: readonly number[]): Reading | undefined {
     const before = this.header();
     if (before.inProgress) return undefined;
     try {
-      const reading = this.#rows(before, isWanted);
+      const reading = this.#rows(before, isWanted, only);
       return this.#holds(before) ? reading : undefined;
     } catch (error) {
       // What is read in the middle of a change may be anything.
@@ -159,7 +161,8 @@ export class StatsSegment {
     return !inProgress && epoch === before.epoch && directory === before.directory;
   }
 
-  #rows(header: Header, isWanted: (name: string) => boolean): Reading {
+  #rows(header: Header, isWanted: (name: string) => boolean, only: readonly number[] | undefined): Reading {
+    this.#only = only;
     this.#size = this.#source.size();
     this.#left = BUDGET;
     const entries = this.#directory(header);
@@ -171,6 +174,7 @@ export class StatsSegment {
     for (const entry of entries) {
       const kind = kinds[entry.type];
       if (entry.name === '' || kind === 'none' || !isWanted(entry.name)) continue;
+      if (kind === 'link' && only !== undefined) continue;
       const row = kind === undefined ? undefined : this.#row(header, entries, kinds, kind, entry, sums);
       if (row === undefined) damaged++;
       else rows.push(row);
@@ -232,11 +236,30 @@ export class StatsSegment {
     const threads = this.#pointers(base, pointer)?.map((each) => this.#vector(base, each, size));
     if (threads === undefined || threads.includes(undefined)) return undefined;
     const vectors = threads as readonly Vector[];
-    const length = vectors.reduce((longest, each) => Math.max(longest, each.length), 0);
+    const longest = vectors.reduce((length, each) => Math.max(length, each.length), 0);
+    const length = this.#only?.length ?? longest;
     this.#afford(length * size);
     const counts = new Float64Array(length);
     const bytes = isCombined ? new Float64Array(length) : NO_COUNTERS;
-    return vectors.every((each) => this.#add(each, counts, bytes, size)) ? { counts, bytes } : undefined;
+    const only = this.#only;
+    const isRead = vectors.every((each) =>
+      only === undefined ? this.#add(each, counts, bytes, size) : this.#addOnly(each, only, counts, bytes, size),
+    );
+    return isRead ? { counts, bytes } : undefined;
+  }
+
+  #addOnly(
+    { offset, length }: Vector,
+    only: readonly number[],
+    counts: Float64Array,
+    bytes: Float64Array,
+    size: number,
+  ): boolean {
+    return only.every((index, n) => {
+      if (index >= length) return true;
+      const one = { offset: offset + index * size, length: 1 };
+      return this.#add(one, counts.subarray(n, n + 1), bytes.subarray(n, n + 1), size);
+    });
   }
 
   #add({ offset, length }: Vector, counts: Float64Array, bytes: Float64Array, size: number): boolean {

@@ -72,10 +72,25 @@ export class Subifs {
   phyOf(of: Interface): string {
     if (of.parent === of.ifindex) return of.name;
     const parent = this.#interfaces.get(of.parent)?.name ?? '';
+    const tagged = of.tags.join();
+    const usual = nameOf(parent, of.tags);
+    const asked = this.#asked.get(usual);
+    if (asked?.parent === parent && asked.tags.join() === tagged) return usual;
     for (const { phy, parent: name, tags } of this.#asked.values()) {
-      if (name === parent && tags.join() === of.tags.join()) return phy;
+      if (name === parent && tags.join() === tagged) return phy;
     }
-    return nameOf(parent, of.tags);
+    return usual;
+  }
+
+  /** The core's names of all interfaces that VPP has: hosts by their phys, `isHost`. By sw_if_index. */
+  owners(): Map<number, { readonly phy: string; readonly isHost: boolean }> {
+    const hosts = this.#pairs.hosts();
+    return new Map(
+      [...this.#interfaces.all()].map((each) => {
+        const phy = this.#interfaces.get(hosts.get(each.ifindex) ?? 0);
+        return [each.ifindex, { phy: this.phyOf(phy ?? each), isHost: phy !== undefined }];
+      }),
+    );
   }
 
   /** Sub-interfaces of pairs. Whose they are VPP does not tell: with a pair the control plane's VLAN devices are. */

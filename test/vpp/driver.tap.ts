@@ -38,6 +38,7 @@ class Router {
     this.dataplane = new VppDataPlane(
       {
         open: { transport: 'socket', socket: { path: real.socket }, shm: {} },
+        statsSocket: real.statsSocket,
         pairBackend: 'attach',
         namespaces: ['cp'],
         ifindexOf: (_netns, name) => links.ifindexOf(name),
@@ -147,7 +148,8 @@ vpp('the driver keeps its contract', async (t, lab) => {
     '--reporter=verbose',
     'test/unit/vpp/realcontract.test.ts',
   ];
-  const finished = await tryRun(['env', `LCPD_VPP_API=${real.socket}`, 'NO_COLOR=1', ...argv]);
+  const sockets = [`LCPD_VPP_API=${real.socket}`, `LCPD_VPP_STATS=${real.statsSocket}`];
+  const finished = await tryRun(['env', ...sockets, 'NO_COLOR=1', ...argv]);
   for (const line of finished.stdout.split('\n')) if (/[✓×]|Tests/.test(line)) t.comment(line.trim());
   t.equal(finished.code, 0, finished.code === 0 ? 'every test of it' : finished.stdout.slice(-4000));
   t.match(finished.stdout, /Tests\s+\d{2} passed/, 'and they were run');
@@ -268,6 +270,7 @@ vpp('a VPP with linux_nl is refused', async (t, lab) => {
   const dataplane = new VppDataPlane(
     {
       open: { transport: 'socket', socket: { path: real.socket }, shm: {} },
+      statsSocket: real.statsSocket,
       pairBackend: 'linux-cp',
       namespaces: ['cp'],
       ifindexOf: () => undefined,

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { listings } from '../../../src/cli/listing.ts';
 import { byAddress, byName, byNumber, sorted } from '../../../src/cli/order.ts';
 import { type Cell, displayWidth, formatTable, printable, TablePrinter } from '../../../src/cli/table.ts';
-import { formatBytes } from '../../../src/cli/text.ts';
+import { formatBytes, formatLookup } from '../../../src/cli/text.ts';
 import { formatDuration } from '../../../src/cli/time.ts';
 
 const columns = [
@@ -128,5 +128,26 @@ describe('what is told of a data plane', () => {
       ['pair', 'wan0', 'no\\x0avhost', 'HOST_DEVICE', '3 min 4 s', '7', '850 ms', 'modprobe vhost_net'],
       ['route4', 'cp table 254 10.0.0.0/8', 'refused', '-', '-', '-', '-', '-'],
     ]);
+  });
+
+  it('that counts by route: packets and bytes, zero too', () => {
+    const row = {
+      address: '10.0.0.1',
+      netns: 'cp',
+      table: 254,
+      prefix: '10.0.0.0/8',
+      type: 'blackhole',
+      paths: [],
+    } as const;
+    expect(formatLookup({ ...row, paths: [] })).toBe('10.0.0.1: 10.0.0.0/8 blackhole (table 254, netns cp)');
+    expect(formatLookup({ ...row, paths: [], packets: 0, bytes: 0 })).toBe(
+      '10.0.0.1: 10.0.0.0/8 blackhole (table 254, netns cp, 0 packets, 0 bytes)',
+    );
+  });
+
+  it('that does not count by adjacency: nothing, and no zero', () => {
+    const row = { id: 0, port: 1, phy: 'wan0', host: 'e0', family: 'inet', state: 'complete' } as const;
+    const packets = listings.adjacencies.columns.find(({ title }) => title === 'PACKETS');
+    expect([packets?.value(row), packets?.value({ ...row, packets: 0 })]).toEqual([undefined, 0]);
   });
 });

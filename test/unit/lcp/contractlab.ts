@@ -24,6 +24,7 @@ import { parsePrefix, wordsOf } from '../../../src/lib/ip.ts';
  * shared-neighbours: after a restart it does not tell which neighbours are ours from those it learned.
  * reserved-labels: labels below 16 are its own. any-tables: no limit of tables to look up in.
  * chained-tables: interfaces that begin with the same table go on with the same one.
+ * foreign-trace: packets in it are traced by its own tools.
  */
 export type Otherwise =
   | 'joined-local'
@@ -31,7 +32,8 @@ export type Otherwise =
   | 'shared-neighbours'
   | 'reserved-labels'
   | 'any-tables'
-  | 'chained-tables';
+  | 'chained-tables'
+  | 'foreign-trace';
 
 export interface Opened {
   readonly dataplane: DataPlane;

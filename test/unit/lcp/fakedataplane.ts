@@ -375,7 +375,8 @@ export class FakeDataPlane implements dp.DataPlane {
     return { driver: this.name, state: this.#up ? 'up' : 'down', generation: String(this.#generation) };
   }
   readonly adjacencies = (): dp.AdjacencyRow[] => [];
-  readonly counters = (): dp.CounterRow[] => [];
+  counted: dp.CounterRow[] = [];
+  readonly counters = async (): Promise<dp.CounterRow[]> => this.counted;
   saidOfRoutes: dp.RouteFailure[] = [];
   readonly routeFailures = (): dp.RouteFailure[] => this.saidOfRoutes;
   readonly traces = (): dp.TracedPacket[] => [];

@@ -5,6 +5,7 @@ import { expect } from 'vitest';
 import { contract } from '../lcp/contract.ts';
 import type { Opened } from '../lcp/contractlab.ts';
 import { addPhys, type DriverLab, openDriver } from './driverlab.ts';
+import { FakeStats, serveStats } from './fakestats.ts';
 import { startFake } from './lab.ts';
 
 const PUNT = 0x0eff_ffff;
@@ -24,7 +25,9 @@ const open = async (isFound: boolean): Promise<Opened> => {
       expect([pairs.size, mplsRoutes.size, mroutes.size]).toEqual([0, 0, 0]);
     },
   });
-  return guarded(await openDriver(fake));
+  const segment = new FakeStats().names('/if/names', ['local0', 'wan0', 'lan0']).simple('/if/drops', [[0, 1, 2]]);
+  const { socket: statsSocket } = await serveStats(segment.build());
+  return guarded(await openDriver(fake, undefined, { statsSocket }));
 };
 
 contract('the VPP data plane', () => open(false));

@@ -19,6 +19,7 @@ export const OTHERWISE: readonly Otherwise[] = [
   'reserved-labels',
   'any-tables',
   'chained-tables',
+  'foreign-trace',
 ];
 
 const NETNS_PATH = '/proc/self/ns/net';
@@ -94,6 +95,7 @@ export async function openDriver(
         probeMs: 60,
         apiFolders: [],
       },
+      statsSocket: `${fake.path}.stats`,
       pairBackend: 'linux-cp',
       namespaces: ['cp'],
       ifindexOf: () => undefined,

@@ -4,6 +4,7 @@
 import { mplsInterfaceDump, mplsTableDump } from '../../../src/vpp/api/mpls.ts';
 import { ipMrouteAddDel, ipMrouteDump } from '../../../src/vpp/api/mroute.ts';
 import { swInterfaceIp6ndRaConfig } from '../../../src/vpp/api/proxy.ts';
+import { puntReasonDump } from '../../../src/vpp/api/punt.ts';
 import { cliInband } from '../../../src/vpp/api/vpe.ts';
 import { l2XconnectDump, swInterfaceSetL2Xconnect } from '../../../src/vpp/api/xconnect.ts';
 import type { MessageValue } from '../../../src/vpp/message.ts';
@@ -14,6 +15,9 @@ type Mroute = MessageValue<typeof ipMrouteAddDel>['route'];
 
 /** Plugins of a VPP that is set up for lcpd. */
 export const PLUGINS: readonly string[] = ['linux_cp_plugin.so', 'linux_cp_unittest_plugin.so', 'ping_plugin.so'];
+
+/** In the order in which VPP numbers them, from 1. */
+const PUNT_REASONS = ['ipsec4-spi-o-udp-0', 'ipsec4-no-such-tunnel', 'ipsec6-no-such-tunnel', 'ipsec6-spi-o-udp-0'];
 
 export function addPluginRules(state: FakeState): void {
   const find = (name: string): number | undefined =>
@@ -37,6 +41,11 @@ export function addPluginRules(state: FakeState): void {
   state.rule(swInterfaceIp6ndRaConfig, ({ sw_if_index }: MessageValue<typeof swInterfaceIp6ndRaConfig>) =>
     state.interfaces.has(sw_if_index) ? {} : refused(ERROR.interface),
   );
+  state.rule(puntReasonDump, ({ reason: { name: asked } }: MessageValue<typeof puntReasonDump>) => ({
+    rows: PUNT_REASONS.map((name, i) => ({ reason: { id: i + 1, name } })).filter(
+      ({ reason: { name } }) => asked === '' || asked === name,
+    ),
+  }));
   const crossed = new Map<number, number>();
   state.rule(swInterfaceSetL2Xconnect, (input: MessageValue<typeof swInterfaceSetL2Xconnect>) => {
     const ends = input.enable ? [input.rx_sw_if_index, input.tx_sw_if_index] : [input.rx_sw_if_index];

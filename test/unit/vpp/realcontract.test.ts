@@ -1,4 +1,5 @@
-// The contract suite on a real VPP, whose API socket LCPD_VPP_API names, with loopbacks wan0, lan0, host-e0 and host-e1.
+// The contract suite on a real VPP, whose API socket LCPD_VPP_API names, and LCPD_VPP_STATS that of its statistics, with
+// loopbacks wan0, lan0, host-e0 and host-e1.
 // test/vpp/driver.tap.ts runs it.
 
 import { describe } from 'vitest';
@@ -11,11 +12,13 @@ import { FakeLinks } from './fakelinks.ts';
 import { until } from './lab.ts';
 
 const path = process.env.LCPD_VPP_API ?? '';
+const statsSocket = process.env.LCPD_VPP_STATS ?? '';
 
 const connected = async (links: FakeLinks): Promise<Opened> => {
   const dataplane = new VppDataPlane(
     {
       open: { transport: 'socket', socket: { path }, shm: {} },
+      statsSocket,
       pairBackend: 'attach',
       namespaces: ['cp'],
       ifindexOf: (_netns, name) => links.ifindexOf(name),

@@ -10,6 +10,7 @@ import * as ip from '../../../src/vpp/api/ip.ts';
 import * as lcp from '../../../src/vpp/api/lcp.ts';
 import { ipNeighborAddDel, ipNeighborDump } from '../../../src/vpp/api/neighbor.ts';
 import { swInterfaceIp6ndRaConfig } from '../../../src/vpp/api/proxy.ts';
+import { puntReasonDump } from '../../../src/vpp/api/punt.ts';
 import { createLoopback, createSubif, deleteLoopback, deleteSubif } from '../../../src/vpp/api/subinterface.ts';
 import { cliInband, showVersion } from '../../../src/vpp/api/vpe.ts';
 import {
@@ -112,6 +113,11 @@ async function crossConnects(talk: Talk, loop: number, other: number): Promise<v
   }
 }
 
+async function puntReasons(talk: Talk): Promise<void> {
+  for (const name of ['', 'ipsec4-no-such-tunnel', 'absent'])
+    await talk.list(puntReasonDump, { reason: { id: 0, name } });
+}
+
 async function linkLocals(talk: Talk, loop: number, other: number): Promise<void> {
   const address = ipBytes('fe80::5');
   for (const sw_if_index of [other, ABSENT]) {
@@ -180,6 +186,7 @@ export async function converse(client: VppClient): Promise<Talk> {
   await addresses(talk, loop);
   await ip4(talk, loop, other);
   await linkLocals(talk, loop, other);
+  await puntReasons(talk);
   await converseFib(talk, { loop, other, absent: ABSENT });
   await neighbours(talk, loop);
   await subInterfaces(talk, loop);
