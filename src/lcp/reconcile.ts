@@ -215,6 +215,9 @@ export class Reconciler {
         if (ns !== undefined) this.routes.settled(ns, object.id);
       }
     });
+    // of two subnets that overlap a data plane may take one, whichever comes first
+    if (operations.some(({ object }, i) => object.kind === 'address' && results[i]?.ok === true))
+      this.delta.hurry('address', now);
   }
 
   #seeHosts(): void {

@@ -66,8 +66,10 @@ system('scenario 10: addresses come, go and change', async (t, lab) => {
   };
   await change('add 10.80.0.1/24', { '10.80.0.1': 'local', '10.80.0.9': 'e1', '10.80.0.255': 'broadcast' });
   await change('add 10.80.0.2/24', { '10.80.0.2': 'local', '10.80.0.9': 'e1' });
-  await change('add 10.80.0.0/31', { '10.80.0.0': 'local', '10.80.0.1': 'local' });
-  await change('del 10.80.0.0/31', { '10.80.0.1': 'local', '10.80.0.9': 'e1' });
+  // VPP has no addresses whose subnets overlap: see the support matrix
+  const overlaps = lab.dataplane === 'embedded';
+  if (overlaps) await change('add 10.80.0.0/31', { '10.80.0.0': 'local', '10.80.0.1': 'local' });
+  if (overlaps) await change('del 10.80.0.0/31', { '10.80.0.1': 'local', '10.80.0.9': 'e1' });
   // The kernel takes the secondary with its primary.
   await change('del 10.80.0.1/24', { '10.80.0.1': 'none', '10.80.0.2': 'none', '10.80.0.9': 'none' });
   await change('add 10.81.0.1 peer 10.81.0.9/32', { '10.81.0.1': 'local', '10.81.0.9': 'e1', '10.81.0.2': 'none' });
@@ -77,8 +79,9 @@ system('scenario 10: addresses come, go and change', async (t, lab) => {
   // The prefix route stays for the other address, though that one did not bring it.
   await change('del fd00:80::1/64', { 'fd00:80::1': 'e1', 'fd00:80::2': 'local', 'fd00:80::9': 'e1' });
   // Subnets of two interfaces may overlap.
-  await ip(cp, 'address', 'add', '10.0.0.99/16', 'dev', 'e1');
-  await sameChoices(t, lab, ['10.0.0.2', '10.0.7.7', '10.0.0.99'], 'overlapping', ['e0', 'e1', 'local']);
+  if (overlaps) await ip(cp, 'address', 'add', '10.0.0.99/16', 'dev', 'e1');
+  const three = overlaps ? ['e0', 'e1', 'local'] : undefined;
+  await sameChoices(t, lab, ['10.0.0.2', '10.0.7.7', '10.0.0.99'], 'overlapping', three);
   await ip(cp, 'address', 'add', '10.84.0.1/24', 'dev', 'e1', 'valid_lft', '2', 'preferred_lft', '1');
   t.same(await legs(lab, ['10.84.0.1']), ['local'], 'one with a lifetime');
   await waitFor('its life to end', async () => (await legs(lab, ['10.84.0.1', '10.84.0.9'])).join() === 'none,none');

@@ -119,6 +119,18 @@ describe('refusals', () => {
     expect(d.row('neighbour', NEIGHBOUR)?.failure?.attempts).toBe(6);
   });
 
+  it('are due at once when what stood in their way may be gone, and wait as long as before when it is not', () => {
+    const d = new DeltaTable(RETRY);
+    want(d, neighbour(), NEIGHBOUR);
+    for (const now of [0, 100]) refuse(d, now);
+    d.hurry('table', 110);
+    expect(due(d, 'set', 110)).toEqual([]);
+    d.hurry('neighbour', 110);
+    expect(due(d, 'set', 110)).toEqual(['neighbour']);
+    refuse(d, 110);
+    expect(d.row('neighbour', NEIGHBOUR)?.failure).toMatchObject({ since: 0, attempts: 3, retryAt: 510 });
+  });
+
   it('do not hold up others', () => {
     const d = new DeltaTable(RETRY);
     want(d, neighbour(), NEIGHBOUR);
