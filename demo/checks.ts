@@ -9,7 +9,7 @@ import type { Lcpd } from '../test/system/lab/lcpd.ts';
 import { ipJson } from '../test/system/lab/netns.ts';
 import { waitFor } from '../test/system/lab/process.ts';
 import { iperf, kernelForwarded, ping, traceroute } from '../test/system/lab/traffic.ts';
-import { type Demo, dir } from './demo.ts';
+import { type Demo, dir, pairBackend } from './demo.ts';
 import { sessions } from './sessions.ts';
 import { extraRoutes4, extraRoutes6, host, ns, pairs, rightLoopback, routerSeenFromLeft } from './topology.ts';
 
@@ -173,9 +173,16 @@ export async function ecmp({ lcpd }: Demo): Promise<string> {
 }
 
 /** The TAPs, the forwarder and the guard on the phys go when lcpd is asked to end. */
-export async function cleanStop({ lcpd }: Demo): Promise<string> {
+export async function cleanStop({ lcpd, plane }: Demo): Promise<string> {
   const status = await lcpd.stop();
   expect(status === 0, `lcpd ended with ${status}`);
+  if (plane !== undefined) {
+    const left = (await plane.vpp.ctl('show lcp')).stdout.split('\n').filter((line) => line.startsWith('itf-pair'));
+    expect(left.length === 0, `VPP still has ${left.join(', ')}`);
+    const { stdout } = await plane.vpp.ctl(`show ip fib table 0 10.2.0.0/24`);
+    expect(!stdout.includes('lcpd refs'), `VPP still has a route of ours: ${stdout}`);
+    if (pairBackend() === 'attach') return 'exit 0, no pair and no route in VPP';
+  }
   await waitFor('the host interfaces to go', async () => {
     const names = (await ipJson<{ ifname: string }>(ns.cp, 'link')).map((l) => l.ifname);
     const left = names.filter((name) => pairs.some((p) => p.host === name));

@@ -10,12 +10,28 @@ import { Frr, removeFrr } from '../test/system/lab/frr.ts';
 import { Lcpd } from '../test/system/lab/lcpd.ts';
 import { delNetns } from '../test/system/lab/netns.ts';
 import { tryRun, waitFor } from '../test/system/lab/process.ts';
+import { VppPlane } from '../test/system/lab/vppplane.ts';
+import { vppPrefix } from '../test/vpp/lab/realvpp.ts';
 import { birdConfig, buildTopology, lcpdConfig, namespaces, ns, pairs, rightConfig, routerConfig } from './topology.ts';
 
 export const dir = '/run/lcpd-demo';
 const routers = { cp: 'lcpd-demo-cp', right: 'lcpd-demo-right' } as const;
 
+/** What forwards: DRIVER of the environment. */
+export type Driver = 'embedded' | 'vpp';
+
+export function driver(): Driver {
+  const { DRIVER = 'embedded' } = process.env;
+  if (DRIVER !== 'embedded' && DRIVER !== 'vpp') throw new Error(`DRIVER=${DRIVER}: it is embedded or vpp`);
+  return DRIVER;
+}
+
+/** Real pairs where the kernel can have them, else veths that are attached. */
+export const pairBackend = (): 'attach' | 'linux-cp' => (existsSync('/dev/vhost-net') ? 'linux-cp' : 'attach');
+
 export interface Demo {
+  /** VPP, where it forwards. */
+  readonly plane: VppPlane | undefined;
   readonly lcpd: Lcpd;
   /** FRR in cp, on lcpd's host interfaces. */
   readonly router: Frr;
@@ -26,6 +42,8 @@ export interface Demo {
 export function checkMachine(): void {
   if (process.getuid?.() !== 0) throw new Error('it makes network namespaces and devices: run it as root');
   if (!existsSync('/dev/net/tun')) throw new Error('no /dev/net/tun: load the kernel module tun');
+  if (driver() === 'vpp' && vppPrefix() === undefined)
+    throw new Error('DRIVER=vpp: no VPP is installed, and VPP_PREFIX names none');
   if (!existsSync('dist/main.js')) throw new Error('dist/main.js is missing: run it as make demo');
 }
 
@@ -42,11 +60,20 @@ export async function takeDown(): Promise<void> {
     );
 }
 
+async function startVpp(): Promise<VppPlane> {
+  const plane = new VppPlane({ dir, segment: 'lcpd-demo', rtr: ns.rtr, cp: ns.cp, pairBackend: pairBackend() });
+  for (const { phy, host } of pairs) await plane.addPhy(phy, host);
+  await plane.start();
+  return plane;
+}
+
 export async function bringUp(): Promise<Demo> {
   await takeDown();
   mkdirSync(dir, { recursive: true });
   await buildTopology();
-  const lcpd = new Lcpd({ ns: ns.rtr, dir, config: lcpdConfig(dir) });
+  const plane = driver() === 'vpp' ? await startVpp() : undefined;
+  const embedded = `dataplane: { driver: embedded, socket: ${dir}/lcpfwd.sock }\n`;
+  const lcpd = new Lcpd({ ns: ns.rtr, dir, config: lcpdConfig(dir, plane?.config ?? embedded) });
   await lcpd.start();
   // The host interfaces come up as they would by an operator's ifupdown; lcpd raises the phys with them.
   for (const { host } of pairs) {
@@ -61,7 +88,7 @@ export async function bringUp(): Promise<Demo> {
     Frr.start({ ns: ns.right, name: routers.right, daemons, config: rightConfig(), dir }),
     Bird.start({ ns: ns.left, name: 'left', config: birdConfig(), dir }),
   ]);
-  return { lcpd, router, right, left };
+  return { lcpd, plane, router, right, left };
 }
 
 /** What to try in a demo that was kept. */

@@ -5,7 +5,7 @@
  * minutes. It leaves nothing behind, also after ^C or a failure, unless KEEP=1.
  */
 import { cleanStop, ecmp, hops, mirrored, pairsUp, pings, sessionsUp, throughput } from './checks.ts';
-import { bringUp, checkMachine, type Demo, lookAround, takeDown } from './demo.ts';
+import { bringUp, checkMachine, type Demo, lookAround, pairBackend, takeDown } from './demo.ts';
 import { killed, linkFailure } from './failures.ts';
 
 const limitMs = 180_000;
@@ -27,7 +27,8 @@ async function show(): Promise<void> {
   const started = performance.now();
   const demo = await bringUp();
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  console.log(`ok   setup: lcpd, 2 × FRR, BIRD and 2 hosts in 6 namespaces in ${seconds} s`);
+  const forwards = demo.plane === undefined ? 'lcpd' : `lcpd, VPP (${pairBackend()})`;
+  console.log(`ok   setup: ${forwards}, 2 × FRR, BIRD and 2 hosts in 6 namespaces in ${seconds} s`);
   for (const [name, check] of process.env.KEEP ? checks : [...checks, ['stop', cleanStop] as const]) {
     try {
       console.log(`ok   ${name}: ${await check(demo)}`);

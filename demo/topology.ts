@@ -81,10 +81,9 @@ export async function buildTopology(): Promise<void> {
   }
 }
 
-/** lcpd's configuration file. */
-export const lcpdConfig = (dir: string): string => `\
-dataplane: { driver: embedded, socket: ${dir}/lcpfwd.sock }
-netns: ${ns.cp}
+/** lcpd's configuration file; `dataplane` is its section of that name. */
+export const lcpdConfig = (dir: string, dataplane: string): string => `\
+${dataplane}netns: ${ns.cp}
 pairs:
 ${pairs.map((p) => `  - { phy: ${p.phy}, host: ${p.host} }`).join('\n')}
 control: { socket: ${dir}/lcpd.sock }

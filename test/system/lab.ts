@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Lcpd } from './lab/lcpd.ts';
 import { addNetns, addVeth, delNetns, ip, ipJson, netnsExists } from './lab/netns.ts';
-import { run, tryRun, waitFor } from './lab/process.ts';
+import { run, slowness, tryRun, waitFor } from './lab/process.ts';
 import { chosenDataplane, type DataplaneName, VppPlane, whyNoDataplane } from './lab/vppplane.ts';
 
 const prefix = 'lcpt';
@@ -101,6 +101,8 @@ export class Lab {
   config(options: RouterOptions = {}): string {
     const ports = Array.from({ length: options.ports ?? 2 }, (_, n) => n);
     const pair = (n: number): string => `  - { phy: p${n}, host: e${n}, type: ${options.types?.[n] ?? 'tap'} }\n`;
+    if (this.dataplane !== 'embedded' && this.#plane === undefined)
+      throw new Error('a story with a router of its own is one of the embedded data plane: it must say so');
     return `${this.#plane?.config ?? 'dataplane: { driver: embedded, memory: 256MiB }\n'}netns: ${this.ns('cp')}
 control: { socket: ${this.dir}/lcpd.sock }
 pairs:
@@ -110,8 +112,7 @@ ${ports.map(pair).join('')}${options.extra ?? ''}
 
   /** Makes an lcpd for this lab without starting it. */
   addLcpd(config: string): Lcpd {
-    const startLimitMs = this.dataplane === 'linux-cp' ? 120_000 : 20_000;
-    const lcpd = new Lcpd({ ns: this.ns('rtr'), dir: this.dir, config, startLimitMs });
+    const lcpd = new Lcpd({ ns: this.ns('rtr'), dir: this.dir, config });
     this.#lcpd = lcpd;
     return lcpd;
   }
@@ -130,7 +131,7 @@ ${ports.map(pair).join('')}${options.extra ?? ''}
     await this.addNetns('rtr');
     await this.addNetns('cp', options.kernelForwards ?? false);
     for (let n = 0; n < ports; n++) await this.addHost(n);
-    await this.#addPlane(ports);
+    await this.addPlane(ports);
     const lcpd = this.addLcpd(this.config(options));
     await lcpd.start();
     for (let n = 0; n < ports; n++) {
@@ -142,12 +143,14 @@ ${ports.map(pair).join('')}${options.extra ?? ''}
     return lcpd;
   }
 
-  async #addPlane(ports: number): Promise<void> {
+  /** VPP, where it is what forwards, with phys that are there. */
+  async addPlane(ports: number): Promise<void> {
     if (this.dataplane === 'embedded') return;
     const segment = `${prefix}${process.pid}`;
-    const plane = new VppPlane({ dir: this.dir, segment, rtr: this.ns('rtr'), cp: this.ns('cp') });
+    const pairBackend = this.dataplane === 'vpp' ? 'attach' : 'linux-cp';
+    const plane = new VppPlane({ dir: this.dir, segment, rtr: this.ns('rtr'), cp: this.ns('cp'), pairBackend });
     this.#plane = plane;
-    for (let n = 0; n < ports; n++) await plane.addPhy(n);
+    for (let n = 0; n < ports; n++) await plane.addPhy(`p${n}`, `e${n}`);
     await plane.start();
   }
 
@@ -250,7 +253,7 @@ export function system(name: string, story: (t: Test, lab: Lab) => Promise<void>
   const skip = whySkipped(options);
   // The whole file has its limit in scripts/run-level.
   t.setTimeout(0);
-  void t.test(name, { skip, timeout: options.limitMs ?? storyLimitMs }, async (test) => {
+  void t.test(name, { skip, timeout: (options.limitMs ?? storyLimitMs) * slowness }, async (test) => {
     await removeStale();
     const lab = new Lab();
     try {

@@ -8,7 +8,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { DiffResult, LookupRow, PairRow, StatusRow, WaitSyncedResult } from '../../../src/lcp/view.ts';
 import { inNetns } from './netns.ts';
-import { Daemon, type Finished, Hopeless, type RunOptions, run, tryRun, waitFor } from './process.ts';
+import { Daemon, type Finished, Hopeless, type RunOptions, run, slowness, tryRun, waitFor } from './process.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const lcpdMain = `${root}dist/main.js`;
@@ -113,7 +113,8 @@ export class Lcpd {
 
   /** Until nothing is on its way from the kernel to the data plane. */
   async synced(timeoutS = 20): Promise<WaitSyncedResult> {
-    const done = await this.ctl(['--json', 'wait-synced', '--timeout', String(timeoutS)], {
+    const limitS = timeoutS * slowness;
+    const done = await this.ctl(['--json', 'wait-synced', '--timeout', String(limitS)], {
       timeoutMs: timeoutS * 1000 + 10_000,
     });
     if (done.code !== 0) throw new Error(`wait-synced: exit ${done.code}: ${done.stdout}${done.stderr}`);

@@ -9,6 +9,9 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** How many times longer everything may take: SLOW, on a processor that is emulated. */
+export const slowness: number = Number(process.env.SLOW ?? 1);
+
 export interface Finished {
   readonly code: number;
   readonly stdout: string;
@@ -32,7 +35,7 @@ export function tryRun(argv: readonly string[], options: RunOptions = {}): Promi
       file,
       args,
       {
-        timeout: options.timeoutMs ?? 30_000,
+        timeout: (options.timeoutMs ?? 30_000) * slowness,
         maxBuffer: 1 << 28,
         env: options.env ?? process.env,
         killSignal: 'SIGKILL',
@@ -71,7 +74,7 @@ export async function waitFor<T>(
   probe: () => Promise<T | undefined | false | ''> | T | undefined | false | '',
   options: WaitOptions = {},
 ): Promise<T> {
-  const deadline = performance.now() + (options.timeoutMs ?? 10_000);
+  const deadline = performance.now() + (options.timeoutMs ?? 10_000) * slowness;
   let last = 'the condition did not hold';
   for (;;) {
     try {

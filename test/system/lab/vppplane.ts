@@ -35,48 +35,42 @@ export interface VppPlaneOptions {
   readonly segment: string;
   readonly rtr: string;
   readonly cp: string;
+  readonly pairBackend: 'attach' | 'linux-cp';
 }
 
 export class VppPlane {
   readonly vpp: RealVpp;
   readonly #options: VppPlaneOptions;
-  readonly #attaches: boolean = chosenDataplane() === 'vpp';
-  readonly #phys: number[] = [];
+  /** Lines that VPP executes at its start. */
+  #startup = '';
 
   constructor(options: VppPlaneOptions) {
     this.#options = options;
     const { dir, segment, rtr } = options;
-    const unix = `exec ${dir}/phys`;
     const names = { prefix: vppPrefix() ?? '', dir: `${dir}/vpp`, netns: rtr, segment };
-    this.vpp = new RealVpp({ ...names, unix, plugins: PLUGINS });
+    this.vpp = new RealVpp({ ...names, unix: `exec ${dir}/phys`, plugins: PLUGINS });
   }
 
   /** Lines of lcpd's configuration. */
   get config(): string {
     const { socket, statsSocket } = this.vpp;
-    const backend = this.#attaches ? 'attach' : 'linux-cp';
     return `dataplane:
   driver: vpp
-  vpp: { socket: ${socket}, transport: socket, stats-socket: ${statsSocket}, pair-backend: ${backend} }
+  vpp: { socket: ${socket}, transport: socket, stats-socket: ${statsSocket}, pair-backend: ${this.#options.pairBackend} }
 `;
   }
 
-  /** VPP has pN, and eN where pairs are attached, from its next start on. */
-  async addPhy(n: number): Promise<void> {
-    const { rtr, cp, dir } = this.#options;
-    if (this.#attaches) {
-      await addVeth({ ns: rtr, dev: `e${n}` }, { ns: cp, dev: `e${n}` });
-      await ip(rtr, 'link', 'set', `e${n}`, 'up');
+  /** VPP has a phy, a device of rtr, and its host where pairs are attached, from its next start on. */
+  async addPhy(phy: string, host: string): Promise<void> {
+    const { rtr, cp, dir, pairBackend } = this.#options;
+    await ip(rtr, 'link', 'set', phy, 'up');
+    this.#startup += `create host-interface name ${phy}\nset interface name host-${phy} ${phy}\n`;
+    if (pairBackend === 'attach') {
+      await addVeth({ ns: rtr, dev: host }, { ns: cp, dev: host });
+      await ip(rtr, 'link', 'set', host, 'up');
+      this.#startup += `create host-interface name ${host}\nset interface state host-${host} up\n`;
     }
-    await ip(rtr, 'link', 'set', `p${n}`, 'up');
-    this.#phys.push(n);
-    const lines = (dev: string): string => `create host-interface name ${dev}
-set interface name host-${dev} ${dev}
-`;
-    // a host that is attached is named apart from the kernel's device; its own state is VPP's
-    const host = (dev: string): string => `create host-interface name ${dev}\nset interface state host-${dev} up\n`;
-    const all = this.#phys.map((each) => lines(`p${each}`) + (this.#attaches ? host(`e${each}`) : ''));
-    writeFileSync(`${dir}/phys`, all.join(''));
+    writeFileSync(`${dir}/phys`, this.#startup);
   }
 
   start(): Promise<void> {
