@@ -7,7 +7,7 @@
 //   slots ─► record { table, addr, plen, actual, dirty, head } ─► entry ─► entry … (kernel's order)
 //                                                                { prio, type|proto|scope|tos, pathset }
 //
-// A record lives while it has entries, an actual handle, or is queued as dirty. Index 0 is "none"
+// A record lives while it has entries, an actual handle, or is dirty, failed or sent. Index 0 is "none"
 // for records and entries. Address words are raw loads of network-order bytes.
 // About 50 bytes a route for IPv4, 66 for IPv6, before growth slack.
 
@@ -17,6 +17,7 @@ import type { RouteFamily } from './objects.ts';
 export const ACTUAL_UNKNOWN = 0xffffffff;
 const DIRTY = 1;
 const FAILED = 2;
+const SENT = 4;
 
 const grow32 = (a: Uint32Array, n: number): Uint32Array<ArrayBuffer> => {
   const b = new Uint32Array(n);
@@ -121,6 +122,11 @@ export class PrefixTable {
   }
   isFailed(record: number): boolean {
     return ((this.#flags[record] as number) & FAILED) !== 0;
+  }
+
+  /** Whether the data plane has yet to answer for it. */
+  isSent(record: number): boolean {
+    return ((this.#flags[record] as number) & SENT) !== 0;
   }
 
   #hash(table: number, plen: number, a0: number, a1: number, a2: number, a3: number): number {
@@ -316,6 +322,11 @@ export class PrefixTable {
     if (((flags & FAILED) !== 0) === failed) return;
     this.#flags[record] = flags ^ FAILED;
     this.#failed += failed ? 1 : -1;
+  }
+
+  setSent(record: number, sent: boolean): void {
+    const flags = this.#flags[record] as number;
+    this.#flags[record] = sent ? flags | SENT : flags & ~SENT;
   }
 
   /** Calls back for every live record. The callback must not add records. */

@@ -146,6 +146,7 @@ export class Reconciler {
   /** Reads what the data plane holds: after a start, and whenever it came up again. */
   async adopt(): Promise<void> {
     const started = this.#now();
+    await this.routes.drain();
     const held = await this.#dataplane.dump();
     this.routes.reset(this.namespaces.values(), held);
     this.delta.adopt(held.filter((h) => h.object.kind !== 'pathset'));
@@ -265,7 +266,11 @@ export class Reconciler {
         if (routes.prefixes.dirtyCount > 0) more = true;
       }
     }
-    if (!more) await this.#collect();
+    // while more is to come, the last batch is on its way and the next round goes on behind it
+    if (!more) {
+      await this.routes.drain();
+      await this.#collect();
+    }
     this.stats.count++;
     this.stats.lastMs = this.#now() - started;
     this.stats.maxMs = Math.max(this.stats.maxMs, this.stats.lastMs);

@@ -2,10 +2,11 @@
 //
 // A prefix is derived when its turn comes, so any number of changes to it cost one operation. Path
 // sets are given to the data plane when the first route needs them and taken back when no kernel
-// entry uses them and no dirty prefix is left that might still point there.
+// entry uses them and no dirty prefix is left that might still point there. While a data plane that
+// answers later works on one batch, the next one is put together and sent; a prefix is in one of them.
 
-import type { DataPlane, HeldObject, RouteBatch } from './dataplane.ts';
-import { newRouteBatch, ROUTE_WORDS } from './dataplane.ts';
+import type { DataPlane, HeldObject } from './dataplane.ts';
+import { ROUTE_WORDS } from './dataplane.ts';
 import type { DeltaTable } from './delta.ts';
 import { derivePathSet, deriveRoute, RESOLVED_PATHS, specialOf } from './derive.ts';
 import type { Namespace } from './namespace.ts';
@@ -14,16 +15,15 @@ import {
   MPLS,
   type PathSet as PathSetObject,
   pathsText,
-  type RouteFamily,
   SPECIAL,
   tableKey,
 } from './objects.ts';
 import type { Pairs } from './pairs.ts';
 import type { PathSet } from './pathsets.ts';
+import type { PrefixTable } from './prefixtable.ts';
 import type { Routes } from './routes.ts';
+import { BATCH, newSendings, type Sending } from './sending.ts';
 
-/** Routes in one call of the data plane. */
-const BATCH = 4096;
 /** Target of a prefix whose path set the data plane has not accepted. */
 const NOT_YET = -1;
 
@@ -43,8 +43,11 @@ export class RouteSync {
   readonly #dataplane: DataPlane;
   readonly #delta: DeltaTable;
   readonly #pairs: Pairs;
-  readonly #batches: Readonly<Record<RouteFamily, RouteBatch>>;
-  readonly #records = new Uint32Array(BATCH);
+  readonly #sendings = { 4: newSendings(4), 6: newSendings(6), [MPLS]: newSendings(MPLS) };
+  /** Which of the two was sent last. */
+  #turn: 0 | 1 = 0;
+  /** The batch that is on its way, settled; rejects with what the data plane throws. */
+  #underway: Promise<void> = Promise.resolve();
   /** Path sets found in the data plane at connect, by handle, until claimed. */
   #held = new Map<number, string>();
   /** Path sets whose legs have changed since their users were last sent, where that matters. */
@@ -55,7 +58,6 @@ export class RouteSync {
     this.#dataplane = dataplane;
     this.#delta = delta;
     this.#pairs = pairs;
-    this.#batches = { 4: newRouteBatch(4, BATCH), 6: newRouteBatch(6, BATCH), [MPLS]: newRouteBatch(MPLS, BATCH) };
   }
 
   /** PathSet.resolved, derived when not known. */
@@ -102,6 +104,7 @@ export class RouteSync {
         const t = routes.prefixes;
         t.forEach((record) => {
           t.actual[record] = 0;
+          t.setSent(record, false);
           t.setFailed(record, false);
           t.markDirty(record);
         });
@@ -242,24 +245,42 @@ export class RouteSync {
     return this.#delta.row('pathset', `${ns.name}#${p.id}`)?.failure !== undefined;
   }
 
-  /** Sends up to `BATCH` dirty prefixes of one table set; returns how many it looked at. */
+  /** Until no batch is on its way; rejects with what the data plane threw of the last one. */
+  drain(): Promise<void> {
+    const underway = this.#underway;
+    this.#underway = Promise.resolve();
+    return underway;
+  }
+
+  /**
+   * Sends up to `BATCH` dirty prefixes of one table set and waits for the batch before; returns how many it looked at.
+   * A prefix on its way has to wait for the answer.
+   */
   async step(ns: Namespace, routes: Routes, now: number): Promise<number> {
     const t = routes.prefixes;
     this.#resend(ns);
     if (t.dirtyCount === 0) return 0;
-    const records = this.#records;
+    this.#turn = this.#turn === 0 ? 1 : 0;
+    const sending = this.#sendings[routes.family][this.#turn];
+    const { batch, records } = sending;
     let taken = 0;
     const missing = new Set<PathSet>();
-    while (taken < BATCH) {
+    for (let left = t.dirtyCount; left > 0 && taken < BATCH; left--) {
       const record = t.takeDirty();
-      if (record === 0) break;
+      if (t.isSent(record)) {
+        t.markDirty(record);
+        continue;
+      }
       records[taken++] = record;
       const desired = this.desired(ns, routes, record);
       if (typeof desired !== 'number' && (desired.handle === 0 || desired.stale)) missing.add(desired);
     }
+    if (taken === 0) {
+      await this.drain();
+      return t.dirtyCount;
+    }
     if (missing.size > 0) await this.#provide(ns, missing, now);
 
-    const batch = this.#batches[routes.family];
     const w = batch.words;
     let n = 0;
     let lastTable = -1;
@@ -308,17 +329,31 @@ export class RouteSync {
     if (n === 0) return taken;
     batch.count = n;
     const answer = this.#dataplane.applyRoutes(batch);
-    if (typeof answer !== 'number') await answer;
-    for (let i = 0; i < n; i++) {
+    if (typeof answer === 'number') {
+      this.#settleRoutes(t, sending);
+      return taken;
+    }
+    for (let i = 0; i < n; i++) t.setSent(records[i] as number, true);
+    const before = this.drain();
+    this.#underway = answer.then(() => this.#settleRoutes(t, sending));
+    // who waits for it next hears of it, and may not wait yet
+    this.#underway.catch(() => undefined);
+    await before;
+    return taken;
+  }
+
+  /** Takes the answers to a batch into its records. */
+  #settleRoutes(t: PrefixTable, { batch, records }: Sending): void {
+    for (let i = 0; i < batch.count; i++) {
       const record = records[i] as number;
       const ok = batch.results[i] === 0;
-      if (ok) t.actual[record] = w[i * ROUTE_WORDS + 1] as number;
+      if (ok) t.actual[record] = batch.words[i * ROUTE_WORDS + 1] as number;
       else this.stats.failed++;
+      t.setSent(record, false);
       t.setFailed(record, !ok);
       t.release(record);
     }
-    this.stats.routes += n;
-    return taken;
+    this.stats.routes += batch.count;
   }
 
   /** A table was taken back, and the data plane dropped with it whatever it still held there. */
