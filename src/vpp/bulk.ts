@@ -1,12 +1,13 @@
-// Bulk: one batch of requests on its way to VPP, a window of it at a time.
+// Bulk: one batch of requests on its way to VPP, a stretch of it at a time.
 //
-// Invariants: at most `window` requests wait in VPP, so that its queues and ours stay bounded; they are sent in
-// stretches of a quarter of that. Answers come in order, so an answer also says that those before it were swallowed.
-// Every request gets a retval: VPP's, or NO_ANSWER. A refused request stops nothing.
+// Invariants: it sends when the window of its client has room, so that VPP's queues and ours stay bounded. Answers come
+// in order, so an answer also says that those before it were swallowed. Every request gets a retval: VPP's, or
+// NO_ANSWER. A refused request stops nothing.
 
 import { LcpError } from '../lib/errors.ts';
 import type { FrameBatch } from './batch.ts';
 import type { Bound } from './binding.ts';
+import type { BulkWindow, WindowUser } from './bulkwindow.ts';
 import type { Flight } from './flights.ts';
 import { offsetOf } from './message.ts';
 import type { Trace } from './trace.ts';
@@ -26,7 +27,7 @@ export interface BulkAnswers {
 /** What a bulk needs of its client. */
 export interface BulkSender {
   readonly clientIndex: number;
-  readonly window: number;
+  readonly bulks: BulkWindow;
   readonly trace: Trace;
   /** Takes a flight in; returns its first context. */
   launch(flight: Flight): number;
@@ -35,7 +36,7 @@ export interface BulkSender {
   ping(): void;
 }
 
-export class Bulk {
+export class Bulk implements WindowUser {
   readonly #batch: FrameBatch;
   readonly #answers: BulkAnswers;
   readonly #sender: BulkSender;
@@ -66,18 +67,11 @@ export class Bulk {
     this.#columnAt = answers.column === undefined ? -1 : replyOffset(bounds.reply, answers.column.field);
   }
 
-  /** Sends as much as the window allows. */
-  pump(): void {
-    const { window } = this.#sender;
-    const stretch = Math.max(1, window >> 2);
-    while (!this.#isOver && this.#sent < this.#batch.count) {
-      const count = Math.min(stretch, this.#batch.count - this.#sent);
-      if (this.#sent - this.#ended > 0 && this.#sent - this.#ended + count > window) return;
-      this.#sendStretch(count);
-    }
+  get unsent(): number {
+    return this.#batch.count - this.#sent;
   }
 
-  #sendStretch(count: number): void {
+  sendStretch(count: number): void {
     const { bytes, view, offsets } = this.#batch;
     const from = this.#sent;
     this.#sent += count;
@@ -127,7 +121,7 @@ export class Bulk {
       onOvertaken: () => {
         swallowed(count);
       },
-      onFailed: (error) => this.#end(error),
+      onFailed: (error) => this.fail(error),
     };
   }
 
@@ -139,8 +133,12 @@ export class Bulk {
   #settle(index: number, retval: number): void {
     this.#answers.retvals[index] = retval;
     this.#ended++;
+    this.#sender.bulks.ended();
     if (this.#ended === this.#batch.count) this.#end(undefined);
-    else if (this.#sent < this.#batch.count && this.#sent - this.#ended <= this.#sender.window * 0.75) this.pump();
+  }
+
+  fail(error: LcpError): void {
+    this.#end(error);
   }
 
   #end(error: LcpError | undefined): void {

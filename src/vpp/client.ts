@@ -12,6 +12,7 @@ import type { FrameBatch } from './batch.ts';
 import type { Binding, Bound } from './binding.ts';
 import type { BulkAnswers, BulkSender } from './bulk.ts';
 import { Bulk, strange } from './bulk.ts';
+import { BulkWindow } from './bulkwindow.ts';
 import { dumpPages, dumpToPing } from './dump.ts';
 import { refusal } from './errno.ts';
 import type { Flight } from './flights.ts';
@@ -81,8 +82,9 @@ const TICK_MS = 50;
 export class VppClient implements TransportReceiver, BulkSender {
   readonly counters: ClientCounters = { sent: 0, received: 0, strays: 0, swallowed: 0, refused: 0 };
   readonly trace: Trace;
-  readonly window: number;
+  readonly bulks: BulkWindow;
   readonly transport: VppTransport;
+  readonly #window: number;
   readonly #hangMs: number;
   readonly #probeMs: number;
   readonly #scratch = new Wire(new Uint8Array(LONGEST_REQUEST));
@@ -102,7 +104,8 @@ export class VppClient implements TransportReceiver, BulkSender {
 
   constructor(transport: VppTransport, options: ClientOptions = {}) {
     this.transport = transport;
-    this.window = options.window ?? 4096;
+    this.#window = options.window ?? 4096;
+    this.bulks = new BulkWindow(this.#window);
     this.#hangMs = options.hangMs ?? 10_000;
     this.#probeMs = options.probeMs ?? 250;
     this.trace = new Trace(options.traceRows);
@@ -199,7 +202,7 @@ export class VppClient implements TransportReceiver, BulkSender {
         if (error === undefined) resolve();
         else reject(error);
       });
-      bulk.pump();
+      this.bulks.add(bulk);
     });
   }
 
@@ -271,7 +274,7 @@ export class VppClient implements TransportReceiver, BulkSender {
 
   /** Sends what waits, as far as the window allows. */
   #pump(): void {
-    while (this.#queued < this.#queue.length && this.#flights.size < this.window) {
+    while (this.#queued < this.#queue.length && this.#flights.size < this.#window) {
       const { frame, flight } = this.#queue[this.#queued++] as Queued;
       this.#launchFrame(frame, flight);
     }
@@ -314,9 +317,10 @@ export class VppClient implements TransportReceiver, BulkSender {
       this.counters.strays++;
       return;
     }
-    if (found.flight.count === 1) this.trace.record('received', bound.message.name, bytes, at, end);
+    const { flight, first } = found;
+    if (flight.count === 1) this.trace.record('received', bound.message.name, bytes, at, end);
     const isPing = bound.message === controlPing.reply;
-    if (found.flight.onAnswer(found.index, bound, bytes, view, at, end)) this.#flights.remove(found.flight, context);
+    if (flight.onAnswer((context - first) >>> 0, bound, bytes, view, at, end)) this.#flights.remove(flight, context);
     if (isPing) this.#flights.overtake(context);
   }
 
@@ -391,6 +395,7 @@ export class VppClient implements TransportReceiver, BulkSender {
     this.transport.close();
     const queued = this.#queue.splice(0).slice(this.#queued);
     this.#flights.failAll(this.#down('use VPP'));
+    this.bulks.failAll(this.#down('use VPP'));
     for (const { flight } of queued) flight.onFailed(this.#down(flight.name));
   }
 }

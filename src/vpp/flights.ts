@@ -18,7 +18,7 @@ export interface Flight {
   onFailed(error: LcpError): void;
 }
 
-interface InFlight {
+export interface InFlight {
   readonly flight: Flight;
   readonly first: number;
   readonly sentAt: number;
@@ -55,14 +55,11 @@ export class Flights {
     return single === undefined || (wide !== undefined && wide < single) ? wide : single;
   }
 
-  /** The flight that a context belongs to, and which of its contexts it is; undefined when nothing waits for it. */
-  find(context: number): { readonly flight: Flight; readonly index: number } | undefined {
+  /** The flight that a context belongs to, with its first one; undefined when nothing waits for it. */
+  find(context: number): InFlight | undefined {
     const single = this.#waiting.get(context);
-    if (single !== undefined) return { flight: single.flight, index: 0 };
-    for (const wide of this.#wide) {
-      const index = (context - wide.first) >>> 0;
-      if (index < wide.flight.count) return { flight: wide.flight, index };
-    }
+    if (single !== undefined) return single;
+    for (const wide of this.#wide) if ((context - wide.first) >>> 0 < wide.flight.count) return wide;
     return undefined;
   }
 
