@@ -39,6 +39,12 @@ enum { QUEUE_LENGTH = 8192 };
  */
 enum { MOST_IN_VPP = 896, SILENCE_MS = 100 };
 
+/*
+ * To be woken costs the caller as much as many answers. While more requests than FEW wait to be answered, so that more
+ * answers are to come, it is woken for every MANY of them only.
+ */
+enum { FEW = 64, MANY = 256 };
+
 struct library {
   int (*connect)(char *name, char *prefix, void (*received)(unsigned char *, int), int queue_length);
   int (*disconnect)(void);
@@ -53,6 +59,10 @@ static struct {
   int32_t state;
   int32_t eventfd;
   int32_t told;
+  /* Messages since the caller was told. */
+  uint32_t untold;
+  /* Context of the last request that the caller gave. */
+  uint32_t asked;
   int stop;
   /* The writing thread waits for the answer with context `wake_at`, or a later one. */
   int is_full;
@@ -72,10 +82,18 @@ static struct {
 static void tell(void) {
   if (session.told) return;
   session.told = 1;
+  session.untold = 0;
   uint64_t one = 1;
   /* The counter of an eventfd is only full after 2^64 - 1 tellings. */
   ssize_t written = write(session.eventfd, &one, sizeof one);
   if (written != sizeof one) session.told = 0;
+}
+
+/* With the lock held: something was received. */
+static void tell_of_message(void) {
+  uint32_t to_come = session.asked - atomic_load_explicit(&session.answered, memory_order_relaxed);
+  session.untold++;
+  if (session.untold >= MANY || to_come <= FEW || to_come > UINT32_MAX / 2) tell();
 }
 
 /* With the lock held. */
@@ -130,7 +148,7 @@ static void received(unsigned char *message, int length) {
     memcpy(room + LENGTH_AT, &size, sizeof size);
     memcpy(room + HEADER, message, (size_t)length);
     session.input.to += (uint64_t)length + HEADER;
-    tell();
+    tell_of_message();
   }
   pthread_mutex_unlock(&session.lock);
 }
@@ -265,6 +283,7 @@ int32_t lcpvpp_open(const char *library, const char *prefix, const char *name) {
     strcpy(session.name, name);
     session.reason[0] = 0;
     session.stop = 0;
+    session.asked = session.untold = 0;
     atomic_store(&session.answered, 0);
     pthread_t thread;
     /* Signals are the program's: none may be delivered to this thread or to libvppapiclient's. */
@@ -307,19 +326,22 @@ int32_t lcpvpp_message_id(const char *name_crc) {
   return index > UINT16_MAX ? -ENOENT : (int32_t)index;
 }
 
-static int are_frames(const uint8_t *frames, uint64_t length) {
+/* Whether these are whole frames; `context` becomes that of the last one that has one. */
+static int are_frames(const uint8_t *frames, uint64_t length, uint32_t *context) {
   uint64_t at = 0;
   while (length - at >= HEADER) {
     uint32_t size = number_at(frames + at + LENGTH_AT);
     /* Every request has an id and a client_index, which vac_write fills in. */
     if (size < 6 || size > length - at - HEADER) return 0;
+    if (size >= REQUEST_CONTEXT_AT + 4) *context = number_at(frames + at + HEADER + REQUEST_CONTEXT_AT);
     at += HEADER + size;
   }
   return at == length;
 }
 
 int32_t lcpvpp_write(const uint8_t *frames, uint64_t length) {
-  if (!are_frames(frames, length)) return -EINVAL;
+  uint32_t asked = session.asked;
+  if (!are_frames(frames, length, &asked)) return -EINVAL;
   pthread_mutex_lock(&session.lock);
   int32_t result = -ENOTCONN;
   if (session.state == LCPVPP_OPEN) {
@@ -328,6 +350,7 @@ int32_t lcpvpp_write(const uint8_t *frames, uint64_t length) {
     if (room != NULL) {
       memcpy(room, frames, length);
       session.output.to += length;
+      session.asked = asked;
       pthread_cond_signal(&session.wake);
     }
   }
@@ -344,6 +367,7 @@ int64_t lcpvpp_read(uint8_t *bytes, uint64_t capacity) {
     session.told = 0;
   }
   uint64_t taken = bytes_take(&session.input, bytes, capacity);
+  if (bytes_length(&session.input) > 0) tell();
   pthread_mutex_unlock(&session.lock);
   return (int64_t)taken;
 }
