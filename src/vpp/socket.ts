@@ -3,13 +3,15 @@
 // Invariants: one session, opened by sockclnt_create, whose ids are fixed because they are needed to learn the others.
 // Bytes are read into one buffer and handed over in place. Anything that is not a frame, a stream that ends in the
 // middle of one, and a first answer that is not the table end the session with VPP_PROTOCOL or VPP_CONNECT.
+// Who closes says so before (sockclnt_delete): VPP overlooks the end of a stream where errno still is EAGAIN of something
+// else, then turns around the dead descriptor for ever, and hangs when there are sixteen of them.
 // Reference: VPP's src/vlibmemory/socket_api.c, src/vlibmemory/memclnt.api.
 
 import { createConnection, type Socket } from 'node:net';
 import { LcpError, messageOf, systemErrorOf } from '../lib/errors.ts';
-import { sockclntCreate, sockclntCreateReply } from './api/memclnt.ts';
+import { sockclntCreate, sockclntCreateReply, sockclntDelete } from './api/memclnt.ts';
 import { FrameSplitter, writeFrameHeader } from './frames.ts';
-import { HEAD_SIZE } from './message.ts';
+import { HEAD_SIZE, nameCrc } from './message.ts';
 import { MessageTable } from './messagetable.ts';
 import type { TransportCounters, TransportReceiver, VppSession, VppTransport } from './transport.ts';
 import { FRAME_HEADER } from './transport.ts';
@@ -53,6 +55,8 @@ export class SocketTransport implements VppTransport {
   #socket: Socket | undefined;
   #receiver: TransportReceiver | undefined;
   #opening: Opening | undefined;
+  /** The frame that ends the session, while there is one. */
+  #leave: Uint8Array | undefined;
   #closed = false;
 
   constructor(options: SocketOptions) {
@@ -99,7 +103,17 @@ export class SocketTransport implements VppTransport {
     clearTimeout(this.#opening?.timer);
     this.#opening?.reject(new LcpError('VPP_CONNECT', { op: 'open', key: this.place, message: 'closed' }));
     this.#opening = undefined;
-    this.#socket?.destroy();
+    this.#takeLeave();
+  }
+
+  /** Closes the socket behind what was sent; the kernel keeps it for VPP. */
+  #takeLeave(): void {
+    const socket = this.#socket;
+    if (this.#leave !== undefined && socket?.writable === true) {
+      while (socket.writableCorked > 0) socket.uncork();
+      socket.write(this.#leave);
+    }
+    socket?.destroy();
   }
 
   #onRead(length: number): boolean {
@@ -132,6 +146,8 @@ export class SocketTransport implements VppTransport {
     const table = new MessageTable(answer.message_table);
     clearTimeout(opening.timer);
     this.#opening = undefined;
+    const leaveId = table.idOf(nameCrc(sockclntDelete));
+    if (leaveId !== undefined) this.#leave = leaveFrame(leaveId, answer.index);
     opening.resolve({
       clientIndex: answer.index,
       namesKnown: true,
@@ -166,7 +182,7 @@ export class SocketTransport implements VppTransport {
     const opening = this.#opening;
     this.#opening = undefined;
     this.#closed = true;
-    this.#socket?.destroy();
+    this.#takeLeave();
     if (opening === undefined) {
       this.#receiver?.onClosed(error);
       return;
@@ -190,5 +206,19 @@ function openFrame(clientName: string): Uint8Array {
   wire.view.setUint16(wire.room(2), SOCKCLNT_CREATE_ID);
   wire.view.setUint32(wire.room(4), OPEN_CONTEXT);
   sockclntCreate.body.write(wire, { name: clientName });
+  return frame;
+}
+
+/** The frame that ends a session. */
+function leaveFrame(id: number, index: number): Uint8Array {
+  const size = HEAD_SIZE[sockclntDelete.head] + sockclntDelete.body.size;
+  const frame = new Uint8Array(FRAME_HEADER + size);
+  const wire = new Wire(frame);
+  writeFrameHeader(frame, wire.view, 0, size);
+  wire.at = FRAME_HEADER;
+  wire.view.setUint16(wire.room(2), id);
+  wire.view.setUint32(wire.room(4), index);
+  wire.room(4);
+  sockclntDelete.body.write(wire, { index });
   return frame;
 }

@@ -43,6 +43,21 @@ describe('sessions', () => {
     expect(await names(await connectTo(fake))).toEqual(['local0']);
   });
 
+  it('are taken leave of, also behind what was just sent', async () => {
+    const fake = await startFake();
+    const client = await connectTo(fake);
+    const version = client.request(showVersion, {});
+    client.close();
+    await expect(version).rejects.toMatchObject({ code: 'DATAPLANE_DOWN' });
+    await until(() => fake.seen.at(-1) === 'sockclnt_delete');
+    expect(fake.seen.slice(-2)).toEqual(['show_version', 'sockclnt_delete']);
+    const failed = await connectTo(fake);
+    fake.garbage(new Uint8Array(16).fill(255));
+    await until(() => failed.error !== undefined);
+    failed.close();
+    await until(() => fake.seen.at(-1) === 'sockclnt_delete');
+  });
+
   it('end on anything that is no message, and never crash', async () => {
     const fake = await startFake();
     await fc.assert(
