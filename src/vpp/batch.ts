@@ -36,7 +36,7 @@ export class FrameBatch {
     const end = at + length;
     if (end > this.bytes.length) this.#grow(end);
     if (this.count + 2 > this.offsets.length) this.#growOffsets();
-    this.view.setBigUint64(this.#used, 0n);
+    this.view.setFloat64(this.#used, 0);
     this.view.setUint32(this.#used + FRAME_LENGTH_AT, length);
     this.view.setUint32(this.#used + FRAME_LENGTH_AT + 4, 0);
     this.offsets[this.count++] = this.#used;

@@ -1,7 +1,7 @@
 // PrefixSet: the few prefixes of a VPP table that need more than one entry, or another one than they say.
 //
 // Invariants: a prefix is its length and the four words that routes have: the network-order bytes as they lie on this host.
-// Asking costs one load where no prefix of that length is in it, because it is asked for every route.
+// Asking makes nothing, because it is asked for every route.
 
 export type Words = readonly [number, number, number, number];
 
@@ -25,26 +25,37 @@ export const maskWord = (word: number, before: number, length: number): number =
 export const isLimitedBroadcast = (length: number, w0: number, w1: number): boolean =>
   length === 32 && w0 === 0xffff_ffff && w1 === 0;
 
+const isSame = ({ words: [, a, b, c] }: Prefix, w1: number, w2: number, w3: number): boolean =>
+  a === w1 && b === w2 && c === w3;
+
 export class PrefixSet {
-  readonly #ofLength = new Uint32Array(129);
-  readonly #prefixes = new Map<string, Prefix>();
+  /** By length, then by the first word. */
+  readonly #ofLength: (Map<number, Prefix[]> | undefined)[] = new Array(129).fill(undefined);
 
   has(length: number, w0: number, w1: number, w2: number, w3: number): boolean {
-    return this.#ofLength[length] !== 0 && this.#prefixes.has(`${length} ${w0} ${w1} ${w2} ${w3}`);
+    const like = this.#ofLength[length]?.get(w0);
+    return like?.some((prefix) => isSame(prefix, w1, w2, w3)) === true;
   }
 
   add(length: number, w0: number, w1: number, w2: number, w3: number): void {
     if (this.has(length, w0, w1, w2, w3)) return;
-    this.#prefixes.set(`${length} ${w0} ${w1} ${w2} ${w3}`, { length, words: [w0, w1, w2, w3] });
-    this.#ofLength[length] = (this.#ofLength[length] as number) + 1;
+    const ofLength = this.#ofLength[length] ?? new Map<number, Prefix[]>();
+    this.#ofLength[length] = ofLength;
+    const prefix: Prefix = { length, words: [w0, w1, w2, w3] };
+    ofLength.set(w0, [...(ofLength.get(w0) ?? []), prefix]);
   }
 
   delete(length: number, w0: number, w1: number, w2: number, w3: number): void {
-    if (this.#ofLength[length] !== 0 && this.#prefixes.delete(`${length} ${w0} ${w1} ${w2} ${w3}`))
-      this.#ofLength[length] = (this.#ofLength[length] as number) - 1;
+    const ofLength = this.#ofLength[length];
+    const like = ofLength?.get(w0);
+    if (ofLength === undefined || like === undefined) return;
+    const others = like.filter((prefix) => !isSame(prefix, w1, w2, w3));
+    if (others.length > 0) ofLength.set(w0, others);
+    else ofLength.delete(w0);
+    if (ofLength.size === 0) this.#ofLength[length] = undefined;
   }
 
-  all(): Iterable<Prefix> {
-    return this.#prefixes.values();
+  all(): Prefix[] {
+    return this.#ofLength.flatMap((ofLength) => [...(ofLength?.values() ?? [])].flat());
   }
 }

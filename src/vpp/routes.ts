@@ -157,15 +157,9 @@ export class Routes {
   ): number {
     const { api, route } = this.#sources;
     const wasOnLink = home.onLink.has(length, w0, w1, w2, w3);
-    const add = (source: number, paths: EncodedPaths): void =>
-      this.#add(out, i, home, source, length, w0, w1, w2, w3, paths);
-    const leave = (): void => {
-      if (wasOnLink) add(api, length === 0 ? this.#leading(home, home.next) : NO_PATHS);
-    };
     if (target === SPECIAL.none) {
-      leave();
-      add(route, NO_PATHS);
-      home.onLink.delete(length, w0, w1, w2, w3);
+      if (wasOnLink) this.#leaveApi(home, i, out, length, w0, w1, w2, w3);
+      this.#add(out, i, home, route, length, w0, w1, w2, w3, NO_PATHS);
       home.throws.delete(length, w0, w1, w2, w3);
       return 0;
     }
@@ -173,17 +167,32 @@ export class Routes {
     if (paths === undefined) return EINVAL;
     // What is new comes before what is old goes: packets find one of them.
     if (this.#paths.isOnLink(target) || (length === 0 && this.#paths.leadsOn(target, home.family))) {
-      add(api, paths);
-      add(route, NO_PATHS);
+      this.#add(out, i, home, api, length, w0, w1, w2, w3, paths);
+      this.#add(out, i, home, route, length, w0, w1, w2, w3, NO_PATHS);
       home.onLink.add(length, w0, w1, w2, w3);
     } else {
-      add(route, paths);
-      leave();
-      home.onLink.delete(length, w0, w1, w2, w3);
+      this.#add(out, i, home, route, length, w0, w1, w2, w3, paths);
+      if (wasOnLink) this.#leaveApi(home, i, out, length, w0, w1, w2, w3);
     }
     if (target === SPECIAL.throw) home.throws.add(length, w0, w1, w2, w3);
     else home.throws.delete(length, w0, w1, w2, w3);
     return 0;
+  }
+
+  /** Takes the entry of the source API back; at 0/0 it leads on. */
+  #leaveApi(
+    home: Home,
+    i: number,
+    out: Outgoing,
+    length: number,
+    w0: number,
+    w1: number,
+    w2: number,
+    w3: number,
+  ): void {
+    const paths = length === 0 ? this.#leading(home, home.next) : NO_PATHS;
+    this.#add(out, i, home, this.#sources.api, length, w0, w1, w2, w3, paths);
+    home.onLink.delete(length, w0, w1, w2, w3);
   }
 
   /** Adds the request for one entry; without paths the entry is removed. */
