@@ -15,11 +15,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "bytes.h"
+#include "rest.h"
 
 enum { HEADER = 16, LENGTH_AT = 8, NAME = 64, PATH_LENGTH = 512 };
 
@@ -89,11 +89,13 @@ static void tell(void) {
   if (written != sizeof one) session.told = 0;
 }
 
-/* With the lock held: something was received. */
-static void tell_of_message(void) {
+/* With the lock held: something was received. How many answers are to come. */
+static uint32_t tell_of_message(void) {
   uint32_t to_come = session.asked - atomic_load_explicit(&session.answered, memory_order_relaxed);
+  if (to_come > UINT32_MAX / 2) to_come = 0;
   session.untold++;
-  if (session.untold >= MANY || to_come <= FEW || to_come > UINT32_MAX / 2) tell();
+  if (session.untold >= MANY || to_come <= FEW) tell();
+  return to_come;
 }
 
 /* With the lock held. */
@@ -131,9 +133,10 @@ static void note_answer(const uint8_t *message, int length) {
   if (session.is_full && context - session.wake_at < UINT32_MAX / 2) pthread_cond_signal(&session.wake);
 }
 
-/* Called by libvppapiclient's thread for every message; never waits, because VPP would wait with it. */
+/* Called by libvppapiclient's thread for every message; never waits for anybody, because VPP would wait with it. */
 static void received(unsigned char *message, int length) {
   if (length <= 0) return;
+  uint32_t to_come = 0;
   pthread_mutex_lock(&session.lock);
   note_answer(message, length);
   uint8_t *room = bytes_room(&session.input, (uint64_t)length + HEADER, most_input);
@@ -148,9 +151,10 @@ static void received(unsigned char *message, int length) {
     memcpy(room + LENGTH_AT, &size, sizeof size);
     memcpy(room + HEADER, message, (size_t)length);
     session.input.to += (uint64_t)length + HEADER;
-    tell_of_message();
+    to_come = tell_of_message();
   }
   pthread_mutex_unlock(&session.lock);
+  if (to_come >= MANY) rest_if_awaited();
 }
 
 static int load(struct library *library, const char *path) {
@@ -381,10 +385,3 @@ void lcpvpp_close(void) {
   }
   pthread_mutex_unlock(&session.lock);
 }
-
-int32_t lcpvpp_pidfd(int32_t pid) {
-  long fd = syscall(SYS_pidfd_open, pid, 0);
-  return fd < 0 ? -errno : (int32_t)fd;
-}
-
-void lcpvpp_close_fd(int32_t fd) { close(fd); }
