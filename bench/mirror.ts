@@ -3,54 +3,22 @@
 // Loads alone and with lcpd alternate on namespaces of the same shape, so that what the machine does
 // besides falls on both; medians are compared.
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { createInterface } from 'node:readline';
 import { addRoute, delRoute } from '../src/netlink/change.ts';
 import { RtnlRequester } from '../src/netlink/request.ts';
 import { NetlinkSocket } from '../src/netlink/socket.ts';
-import { addNetns, addVeth, delNetns, ip } from '../test/system/lab/netns.ts';
-import { run, waitFor } from '../test/system/lab/process.ts';
+import { waitFor } from '../test/system/lab/process.ts';
 import { type Figure, median, tell } from './figure.ts';
+import { alone, batch, ROUTES, seconds, writeRoutes } from './load.ts';
 import { Router } from './router.ts';
 
-const ROUTES = 400_000;
 const RUNS = 3;
-const NEXT_HOPS = 50;
 const SINGLES = 500;
 
 const residentBytes = (pid: number): number =>
   1024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
-
-const seconds = async (work: () => Promise<unknown>): Promise<number> => {
-  const begun = performance.now();
-  await work();
-  return (performance.now() - begun) / 1000;
-};
-
-const routeLines = (verb: string): string => {
-  const lines: string[] = [];
-  for (let i = 0; i < ROUTES; i++) {
-    lines.push(`route ${verb} ${20 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}.0/24 via 10.0.1.${2 + (i % NEXT_HOPS)}`);
-  }
-  return `${lines.join('\n')}\n`;
-};
-
-const batch = (ns: string, file: string) => run(['ip', '-n', ns, '-batch', file], { timeoutMs: 300_000 });
-
-/** What `ip -batch` takes where nobody listens. */
-const alone = async (add: string, del: string): Promise<{ load: number; unload: number }> => {
-  const ns = `lcpbench${process.pid}-alone`;
-  await addNetns(ns);
-  try {
-    await addVeth({ ns, dev: 'e1' }, { ns, dev: 'x1' });
-    for (const dev of ['e1', 'x1']) await ip(ns, 'link', 'set', dev, 'up');
-    await ip(ns, 'addr', 'add', '10.0.1.1/24', 'dev', 'e1');
-    return { load: await seconds(() => batch(ns, add)), unload: await seconds(() => batch(ns, del)) };
-  } finally {
-    await delNetns(ns);
-  }
-};
 
 /** One persistent connection that asks one lookup at a time. */
 class Asker {
@@ -119,8 +87,8 @@ export async function mirror(): Promise<Figure[]> {
   const router = new Router();
   const add = `${router.dir}/add`;
   const del = `${router.dir}/del`;
-  writeFileSync(add, routeLines('add'));
-  writeFileSync(del, routeLines('del'));
+  writeRoutes(add, 'add');
+  writeRoutes(del, 'del');
   await router.open();
   try {
     await router.start();

@@ -24,7 +24,7 @@ export function vppPrefix(): string | undefined {
 }
 
 /** Plugins that lcpd has to do with; all others stay out. */
-const PLUGINS = ['linux_cp', 'linux_cp_unittest', 'af_packet', 'tap', 'l3xc', 'policer', 'ping'];
+export const PLUGINS = ['linux_cp', 'linux_cp_unittest', 'af_packet', 'tap', 'l3xc', 'policer', 'ping'];
 
 export interface VppOptions {
   readonly prefix: string;
@@ -32,7 +32,7 @@ export interface VppOptions {
   readonly dir: string;
   /** Network namespace it runs in. */
   readonly netns: string;
-  /** Of its shared memory: at most some 20 characters. */
+  /** Of its shared memory: at most some 20 characters; '' for none, as VPP is without such a setting. */
   readonly segment: string;
   readonly plugins?: readonly string[];
   /** More of startup.conf, whole sections. */
@@ -106,7 +106,7 @@ export class RealVpp {
   ${unix}
 }
 socksvr { socket-name ${this.socket} }
-api-segment { prefix ${segment} }
+${segment === '' ? '' : `api-segment { prefix ${segment} }`}
 statseg { socket-name ${this.statsSocket} size 64m page-size 4k }
 memory { main-heap-size 1G main-heap-page-size default }
 buffers { buffers-per-numa 8192 page-size default }
@@ -174,6 +174,7 @@ ${startup}
   async remove(): Promise<void> {
     await this.#daemon?.stop();
     rmSync(this.dir, { recursive: true, force: true });
+    if (this.segment === '') return;
     for (const name of readdirSync('/dev/shm')) {
       if (name.startsWith(`${this.segment}-`)) rmSync(join('/dev/shm', name));
     }
