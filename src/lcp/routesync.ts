@@ -10,14 +10,7 @@ import { ROUTE_WORDS } from './dataplane.ts';
 import type { DeltaTable } from './delta.ts';
 import { derivePathSet, deriveRoute, RESOLVED_PATHS, specialOf } from './derive.ts';
 import type { Namespace } from './namespace.ts';
-import {
-  FIRST_HANDLE,
-  MPLS,
-  type PathSet as PathSetObject,
-  pathsText,
-  SPECIAL,
-  tableKey,
-} from './objects.ts';
+import { FIRST_HANDLE, MPLS, type PathSet as PathSetObject, pathsText, SPECIAL, tableKey } from './objects.ts';
 import type { Pairs } from './pairs.ts';
 import type { PathSet } from './pathsets.ts';
 import type { PrefixTable } from './prefixtable.ts';

@@ -16,14 +16,14 @@ export interface WindowUser {
 }
 
 export class BulkWindow {
-  readonly #size: number;
+  /** Requests. */
+  readonly size: number;
   readonly #stretch: number;
   readonly #users: WindowUser[] = [];
   #waiting = 0;
 
-  /** For `size` requests. */
   constructor(size: number) {
-    this.#size = size;
+    this.size = size;
     this.#stretch = Math.max(1, size >> 2);
   }
 
@@ -35,7 +35,7 @@ export class BulkWindow {
   /** A request has ended. */
   ended(): void {
     this.#waiting--;
-    if (this.#users.length > 0 && this.#waiting + this.#stretch <= this.#size) this.#pump();
+    if (this.#users.length > 0 && this.#waiting + this.#stretch <= this.size) this.#pump();
   }
 
   failAll(error: LcpError): void {
@@ -45,7 +45,7 @@ export class BulkWindow {
   #pump(): void {
     for (let user = this.#users[0]; user !== undefined; user = this.#users[0]) {
       const count = Math.min(this.#stretch, user.unsent);
-      if (this.#waiting > 0 && this.#waiting + count > this.#size) return;
+      if (this.#waiting > 0 && this.#waiting + count > this.size) return;
       this.#waiting += count;
       if (count === user.unsent) this.#users.shift();
       user.sendStretch(count);

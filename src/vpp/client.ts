@@ -16,7 +16,7 @@ import { BulkWindow } from './bulkwindow.ts';
 import { dumpPages, dumpToPing } from './dump.ts';
 import { refusal } from './errno.ts';
 import type { Flight } from './flights.ts';
-import { Flights } from './flights.ts';
+import { Flights, unawaited } from './flights.ts';
 import { writeFrameHeader } from './frames.ts';
 import { keepaliveAnswer } from './keepalive.ts';
 import type { CursorDump, Dump, Message, MessageInput, MessageValue, Request } from './message.ts';
@@ -68,13 +68,7 @@ interface Queued {
 }
 
 /** A control_ping that nobody waits for by itself. */
-const pingFlight: Flight = {
-  name: controlPing.name,
-  count: 1,
-  onAnswer: () => true,
-  onOvertaken: () => undefined,
-  onFailed: () => undefined,
-};
+const pingFlight = unawaited(controlPing.name);
 
 const LONGEST_REQUEST = 64 << 10;
 const TICK_MS = 50;
@@ -84,7 +78,6 @@ export class VppClient implements TransportReceiver, BulkSender {
   readonly trace: Trace;
   readonly bulks: BulkWindow;
   readonly transport: VppTransport;
-  readonly #window: number;
   readonly #hangMs: number;
   readonly #probeMs: number;
   readonly #scratch = new Wire(new Uint8Array(LONGEST_REQUEST));
@@ -104,8 +97,7 @@ export class VppClient implements TransportReceiver, BulkSender {
 
   constructor(transport: VppTransport, options: ClientOptions = {}) {
     this.transport = transport;
-    this.#window = options.window ?? 4096;
-    this.bulks = new BulkWindow(this.#window);
+    this.bulks = new BulkWindow(options.window ?? 4096);
     this.#hangMs = options.hangMs ?? 10_000;
     this.#probeMs = options.probeMs ?? 250;
     this.trace = new Trace(options.traceRows);
@@ -274,7 +266,7 @@ export class VppClient implements TransportReceiver, BulkSender {
 
   /** Sends what waits, as far as the window allows. */
   #pump(): void {
-    while (this.#queued < this.#queue.length && this.#flights.size < this.#window) {
+    while (this.#queued < this.#queue.length && this.#flights.size < this.bulks.size) {
       const { frame, flight } = this.#queue[this.#queued++] as Queued;
       this.#launchFrame(frame, flight);
     }

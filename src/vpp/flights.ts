@@ -18,6 +18,15 @@ export interface Flight {
   onFailed(error: LcpError): void;
 }
 
+/** A flight of one context that nobody waits for by itself. */
+export const unawaited = (name: string): Flight => ({
+  name,
+  count: 1,
+  onAnswer: () => true,
+  onOvertaken: () => undefined,
+  onFailed: () => undefined,
+});
+
 export interface InFlight {
   readonly flight: Flight;
   readonly first: number;
