@@ -194,7 +194,9 @@ function legOf(path: FibPath, family: Family, places: Places): Path {
     const keys = places.lookupKeys(family, path.table_id);
     return { phy: '', via: '', weight, lookup4: family === 4 ? keys : [], lookup6: family === 6 ? keys : [] };
   }
-  const phy = path.type === NORMAL ? (places.phy(path.sw_if_index) ?? ENDED_PHY) : ENDED_PHY;
+  // beside a punt leg of IPv4 every leg is received
+  const isLeg = path.type === NORMAL || path.type === LOCAL;
+  const phy = isLeg ? (places.phy(path.sw_if_index) ?? ENDED_PHY) : ENDED_PHY;
   const stack = path.label_stack.slice(0, path.n_labels);
   const labels = stack.map(({ label }) => label).filter((label) => label !== IMPLICIT_NULL);
   const ttl = stack[0]?.ttl ?? 0;
