@@ -49,6 +49,41 @@ export interface VppConfig {
   /** Unix socket of the statistics segment. */
   readonly statsSocket: string;
   readonly pairBackend: (typeof pairBackends)[number];
+  /** Numbers of ethertypes, and of OSI protocols, that linux_cp is to hand on between phy and host. */
+  readonly ethertypes: readonly number[];
+  readonly osi: readonly number[];
+}
+
+/** Ethertypes and OSI network layer protocols that have a name here. */
+export const ethertypeNames: Readonly<Record<string, number>> = {
+  pause: 0x8808,
+  lacp: 0x8809,
+  'isis-jumbo': 0x8870,
+  eapol: 0x888e,
+  macsec: 0x88e5,
+  lldp: 0x88cc,
+  ptp: 0x88f7,
+  cfm: 0x8902,
+};
+export const osiNames: Readonly<Record<string, number>> = { clnp: 0x81, 'es-is': 0x82, isis: 0x83 };
+
+/** What goes from VPP to Linux. */
+export interface SyncConfig {
+  readonly vppToLinux: boolean;
+  /** Addresses that an unnumbered interface borrows, too. */
+  readonly unnumbered: boolean;
+  /** Sub-interfaces that are made in VPP, too. */
+  readonly autoSubint: boolean;
+}
+
+/** Pairs for interfaces of VPP by their name. */
+export interface AutoPairConfig {
+  /** With one '*', or none. */
+  readonly phy: string;
+  /** Its '*' stands for the same. */
+  readonly host: string;
+  /** The default namespace already applied; undefined = lcpd's own. */
+  readonly netns: string | undefined;
 }
 
 export interface DataplaneConfig {
@@ -99,6 +134,8 @@ export interface Config {
   /** Default namespace of host interfaces; undefined = lcpd's own. */
   readonly netns: string | undefined;
   readonly pairs: readonly PairConfig[];
+  readonly autoPairs: readonly AutoPairConfig[];
+  readonly sync: SyncConfig;
   /** Routes that leave by a device that is no pair. */
   readonly unpairedRoutes: UnpairedRoutes;
   /** True: while a phy has no carrier, routes of static origin (rtm_protocol <= RTPROT_STATIC) over it are withdrawn. */

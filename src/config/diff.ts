@@ -27,6 +27,10 @@ const samePair = (a: PairConfig, b: PairConfig) => a.host === b.host && a.netns 
 
 // Each setting beside the pairs: its YAML key, its value in a Config. `netns` is not here: pairs carry it.
 const liveSettings: readonly [string, (config: Config) => unknown][] = [
+  ['auto-pairs', (config) => JSON.stringify(config.autoPairs)],
+  ['sync', (config) => JSON.stringify(config.sync)],
+  ['dataplane.vpp.ethertypes', (config) => config.dataplane.vpp.ethertypes.join()],
+  ['dataplane.vpp.osi', (config) => config.dataplane.vpp.osi.join()],
   ['unpaired-routes', (config) => config.unpairedRoutes],
   ['del-static-on-link-down', (config) => config.delStaticOnLinkDown],
   ['del-dynamic-on-link-down', (config) => config.delDynamicOnLinkDown],
@@ -38,7 +42,7 @@ const liveSettings: readonly [string, (config: Config) => unknown][] = [
 
 const startSettings: readonly [string, (config: Config) => unknown][] = [
   ['dataplane.driver', (config) => config.dataplane.driver],
-  ['dataplane.vpp', (config) => JSON.stringify(config.dataplane.vpp)],
+  ['dataplane.vpp', (config) => JSON.stringify({ ...config.dataplane.vpp, ethertypes: [], osi: [] })],
   ['dataplane.workers', (config) => config.dataplane.workers],
   ['dataplane.memory', (config) => config.dataplane.memoryBytes],
   ['dataplane.socket', (config) => config.dataplane.socket],
@@ -77,5 +81,7 @@ export function diffConfig(from: Config, to: Config): ConfigDiff {
  * next reload with this one keeps the restart visible until it happens.
  */
 export function applicableConfig(from: Config, to: Config): Config {
-  return { ...to, dataplane: from.dataplane, control: from.control, netlink: from.netlink };
+  const { ethertypes, osi } = to.dataplane.vpp;
+  const dataplane = { ...from.dataplane, vpp: { ...from.dataplane.vpp, ethertypes, osi } };
+  return { ...to, dataplane, control: from.control, netlink: from.netlink };
 }

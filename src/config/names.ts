@@ -42,6 +42,13 @@ export function vppInterfaceProblem(name: string): Problem | undefined {
   return undefined;
 }
 
+/** Patterns of names: a name that may have one '*'. What is left must be a part of a name. */
+export function patternProblem(pattern: string, problemOf: (name: string) => Problem | undefined): Problem | undefined {
+  const stars = pattern.split('*').length - 1;
+  if (stars > 1) return { message: `"${pattern}" has more than one "*"`, hint: 'one "*" stands for any characters' };
+  return problemOf(stars === 0 ? pattern : pattern.replace('*', '0'));
+}
+
 /** Network namespace names: what can be a file in /run/netns. */
 export function netnsProblem(name: string): Problem | undefined {
   const hint = 'give the name that `ip netns` shows; leave the key out for the namespace of lcpd itself';

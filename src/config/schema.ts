@@ -10,8 +10,10 @@ import {
   type Config,
   defaultControlSocket,
   drivers,
+  ethertypeNames,
   logAreas,
   logLevels,
+  osiNames,
   pairBackends,
   unpairedRoutes,
   vppTransports,
@@ -22,6 +24,7 @@ import {
   netnsProblem,
   type Problem,
   parseSize,
+  patternProblem,
   socketPathProblem,
   vppInterfaceProblem,
 } from './names.ts';
@@ -74,6 +77,21 @@ const groupName = text((value) =>
     : { message: 'not a group name', hint: 'give a name from /etc/group or a group number in quotes' },
 );
 
+/** Numbers of protocols, each given as it is or by its name; no number twice. */
+function protocols(names: Readonly<Record<string, number>>, least: number, most: number, what: string) {
+  const hint = `give numbers like 0x${most.toString(16)}, or names: ${Object.keys(names).join(', ')}`;
+  const number = z.union([z.int(), z.string()]).transform((value, ctx) => {
+    const found = typeof value === 'number' ? value : Object.hasOwn(names, value) ? names[value] : undefined;
+    if (found === undefined || found < least || found > most) {
+      report(ctx, { message: `${JSON.stringify(value)} is not ${what}`, hint });
+      return z.NEVER;
+    }
+    return found;
+  });
+  const all = z.array(number).max(64);
+  return z.preprocess((value) => value ?? [], all).transform((values) => [...new Set(values)].sort((a, b) => a - b));
+}
+
 /** A section: an object, or nothing. */
 function section<T extends z.ZodRawShape>(shape: T) {
   return z.preprocess((value) => value ?? {}, z.strictObject(shape));
@@ -90,6 +108,12 @@ export const pairSchema = z.strictObject({
   type: z.enum(['tap', 'tun']).default('tap'),
 });
 
+export const autoPairSchema = z.strictObject({
+  phy: text((value) => patternProblem(value, vppInterfaceProblem)),
+  host: text((value) => patternProblem(value, ifnameProblem)),
+  netns: netns.optional(),
+});
+
 export const configSchema = z.strictObject({
   dataplane: section({
     driver: z.enum(drivers).default('embedded'),
@@ -98,6 +122,8 @@ export const configSchema = z.strictObject({
       transport: z.enum(vppTransports).default('auto'),
       'stats-socket': text(socketPathProblem).default('/run/vpp/stats.sock'),
       'pair-backend': z.enum(pairBackends).default('linux-cp'),
+      ethertypes: protocols(ethertypeNames, 0x0600, 0xffff, 'an ethertype'),
+      osi: protocols(osiNames, 1, 0xff, 'an OSI protocol'),
     }),
     workers: z.int().min(1).max(8).default(1),
     memory: size(64 * MIB, 1024 * GIB).default(4 * GIB),
@@ -105,6 +131,12 @@ export const configSchema = z.strictObject({
   }),
   netns: netns.optional(),
   pairs: z.preprocess((value) => value ?? [], z.array(pairSchema).max(1024)),
+  'auto-pairs': z.preprocess((value) => value ?? [], z.array(autoPairSchema).max(64)),
+  sync: section({
+    'vpp-to-linux': z.boolean().default(false),
+    unnumbered: z.boolean().default(true),
+    'auto-subint': z.boolean().default(false),
+  }),
   'unpaired-routes': z.enum(unpairedRoutes).default('punt'),
   'del-static-on-link-down': z.boolean().default(false),
   'del-dynamic-on-link-down': z.boolean().default(false),
@@ -146,6 +178,8 @@ export function toConfig(parsed: ParsedConfig): Config {
         transport: dataplane.vpp.transport,
         statsSocket: dataplane.vpp['stats-socket'],
         pairBackend: dataplane.vpp['pair-backend'],
+        ethertypes: dataplane.vpp.ethertypes,
+        osi: dataplane.vpp.osi,
       },
       workers: dataplane.workers,
       memoryBytes: dataplane.memory,
@@ -158,6 +192,12 @@ export function toConfig(parsed: ParsedConfig): Config {
       netns: pair.netns ?? parsed.netns,
       type: pair.type,
     })),
+    autoPairs: parsed['auto-pairs'].map(({ phy, host, netns }) => ({ phy, host, netns: netns ?? parsed.netns })),
+    sync: {
+      vppToLinux: parsed.sync['vpp-to-linux'],
+      unnumbered: parsed.sync.unnumbered,
+      autoSubint: parsed.sync['auto-subint'],
+    },
     unpairedRoutes: parsed['unpaired-routes'],
     delStaticOnLinkDown: parsed['del-static-on-link-down'],
     delDynamicOnLinkDown: parsed['del-dynamic-on-link-down'],

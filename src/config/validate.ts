@@ -68,10 +68,40 @@ function pairProblems(document: Record<string, unknown>): PathProblem[] {
   return problems;
 }
 
+/** What only a data plane with interfaces of its own has. */
+function syncProblems(document: Record<string, unknown>): PathProblem[] {
+  const problems: PathProblem[] = [];
+  const sync = record(document.sync);
+  const hint = 'say dataplane: { driver: vpp }, or take it out';
+  const isVpp = record(document.dataplane).driver === 'vpp';
+  const isOn = sync['vpp-to-linux'] === true;
+  if (isOn && !isVpp)
+    problems.push({
+      path: ['sync', 'vpp-to-linux'],
+      message: 'the embedded data plane has no state of its own that could go to Linux',
+      hint,
+    });
+  if (sync['auto-subint'] === true && !isOn)
+    problems.push({
+      path: ['sync', 'auto-subint'],
+      message: 'auto-subint is a part of vpp-to-linux, which is off',
+      hint: 'say vpp-to-linux: true, too',
+    });
+  const auto = Array.isArray(document['auto-pairs']) ? document['auto-pairs'].map(record) : [];
+  if (auto.length > 0 && !isVpp)
+    problems.push({ path: ['auto-pairs'], message: 'the embedded data plane finds no interfaces by itself', hint });
+  for (const [i, { phy, host }] of auto.entries()) {
+    if (stringOf(phy)?.includes('*') !== true || stringOf(host)?.includes('*') !== false) continue;
+    const message = `host ${host} would be that of every interface ${phy}`;
+    problems.push({ path: ['auto-pairs', i, 'host'], message, hint: 'write a "*" where they differ: e*' });
+  }
+  return problems;
+}
+
 /** All broken rules of a document, in the order of its parts. */
 export function crossProblems(value: unknown): PathProblem[] {
   const document = record(value);
-  const problems = pairProblems(document);
+  const problems = [...pairProblems(document), ...syncProblems(document)];
   const control = stringOf(record(document.control).socket) ?? defaultControlSocket;
   if (stringOf(record(document.dataplane).socket) === control) {
     const message = `${control} is the control socket`;

@@ -45,12 +45,12 @@ describe('the shipped files', () => {
   it('full.yaml is valid with its commented keys switched on', () => {
     const on = full
       .replace('# netns: cp ', 'netns: cp ')
-      .replace('pairs: []', 'pairs:')
+      .replaceAll(/^((?:auto-)?pairs): \[\]/gm, '$1:')
       .replace('areas: {}', 'areas:')
       .replace('# group:', 'group:')
       .replaceAll(/^#( {2,4}(?:- )?(?:phy|host|netns|type):)/gm, ' $1')
       .replace('  #  netlink:', '    netlink:');
-    const config = configOf(on);
+    const config = configOf(on.replace('driver: embedded', 'driver: vpp'));
     expect(config.pairs).toEqual([{ phy: 'wan0', host: 'e0', netns: 'cp2', type: 'tap' }]);
     expect(config.control.group).toBe('netadmin');
     expect(config.log.areas).toEqual({ netlink: 'debug' });
@@ -78,6 +78,8 @@ describe('values', () => {
         transport: 'auto',
         statsSocket: '/run/vpp/stats.sock',
         pairBackend: 'linux-cp',
+        ethertypes: [],
+        osi: [],
       },
       workers: 1,
       memoryBytes: 4 * 2 ** 30,
@@ -307,7 +309,7 @@ describe('errors', () => {
     const result = loadConfig('a: 1\npairs: 5');
     if (!('errors' in result)) throw new Error('expected errors');
     expect(formatConfigErrors('f.yaml', result.errors)).toBe(
-      'f.yaml:1:1: a: unknown key "a" (known: dataplane, netns, pairs, unpaired-routes, del-static-on-link-down, ' +
+      'f.yaml:1:1: a: unknown key "a" (known: dataplane, netns, pairs, auto-pairs, sync, unpaired-routes, del-static-on-link-down, ' +
         'del-dynamic-on-link-down, control, log, netlink, retry)\n' +
         'f.yaml:2:8: pairs: expected a list, found 5 (begin each element with "- ")',
     );
