@@ -5,6 +5,7 @@ import type { Config } from './config/config.ts';
 import { applicableConfig, diffConfig } from './config/diff.ts';
 import { configInvalid, loadConfig, readConfigFile } from './config/load.ts';
 import { makeDataPlane } from './dataplanes.ts';
+import { AutoPairs } from './lcp/autopairs.ts';
 import { type Core, StateChanges } from './lcp/core.ts';
 import { CoreView, health } from './lcp/coreview.ts';
 import type { DataPlane, DataPlaneEvent } from './lcp/dataplane.ts';
@@ -14,6 +15,7 @@ import { keyOf, type Pair } from './lcp/objects.ts';
 import type { PairSpec } from './lcp/pairs.ts';
 import { Pipeline } from './lcp/pipeline.ts';
 import { Reconciler } from './lcp/reconcile.ts';
+import type { KernelWrite } from './lcp/upward.ts';
 import type { PlanResult } from './lcp/view.ts';
 import type { Log, Logger } from './lib/log.ts';
 import { KernelLinks } from './linkcontrol.ts';
@@ -53,6 +55,7 @@ export class Daemon {
   readonly #version: string;
   #control: ControlServer | undefined;
   #netnsWatch: NetnsWatch | undefined;
+  readonly #auto = new AutoPairs();
   #up = false;
   #ready = false;
   #stopping = false;
@@ -68,7 +71,9 @@ export class Daemon {
     const namespaces = new Map<string, Namespace>();
     this.#links = new KernelLinks(namespaces);
     this.#dataplane = makeDataPlane(config, this.#links);
-    this.#reconciler = new Reconciler(this.#dataplane, namespaces, config.retry, this.#observer(), now);
+    const write = (what: KernelWrite) => this.#links.write(what);
+    this.#reconciler = new Reconciler(this.#dataplane, namespaces, config.retry, this.#observer(), now, write);
+    this.#reconciler.onUpwardAgain = () => this.#pipeline.dataplane$.next('written to the kernel');
     this.#pipeline = new Pipeline(this.#reconciler, {
       mayRun: () => this.#up && this.#reconciler.ready,
       now,
@@ -81,6 +86,7 @@ export class Daemon {
       sources: this.#watchers,
       defaultNetns: () => this.#config.netns ?? this.#config.pairs[0]?.netns ?? '',
       now,
+      autoPairProblems: this.#auto.problems,
     };
   }
 
@@ -102,6 +108,11 @@ export class Daemon {
         this.#changes.publish(operation.object.kind, 'refused', key, result.message);
       },
       onHostAnew: (pair: Pair, ifindex: number, keepsake: Keepsake) => void this.#restore(pair, ifindex, keepsake),
+      onUpward: (state: 'written' | 'refused', text: string, reason: string) => {
+        if (state === 'written') this.#log.info({ what: text }, 'changed in the data plane, written to the kernel');
+        else this.#log.warn({ what: text, reason }, 'changed in the data plane, refused by the kernel');
+        this.#changes.publish('sync', state, text, reason);
+      },
       onAdopted: (summary: { objects: number; routes: number; ms: number }) => {
         this.#log.info({ ...summary, ms: Math.round(summary.ms) }, 'data plane read');
       },
@@ -147,6 +158,7 @@ export class Daemon {
     this.#control = await openControl({ socket, mode, group, view, log: this.#logs.area('northbound') });
     this.#pipeline.start();
     this.#applyRoutePolicies();
+    this.#applySync();
     this.#applyPairs();
     this.#netnsWatch = new NetnsWatch(({ name, change }) => {
       if (change !== 'vanished') this.#watchers.get(name)?.open();
@@ -154,6 +166,10 @@ export class Daemon {
     this.#dataplane.connect({
       onState: (state, cause) => {
         this.#up = state === 'up';
+        if (state === 'up') {
+          this.#auto.started();
+          this.#applyPairs();
+        }
         if (state !== 'up') this.#reconciler.lost();
         this.#logs
           .area(this.#config.dataplane.driver === 'vpp' ? 'vpp' : 'forwarding')
@@ -163,6 +179,7 @@ export class Daemon {
       },
       onEvent: (event) => this.#onEvent(event),
       onPhys: () => {
+        if (this.#config.autoPairs.length > 0) this.#applyPairs();
         this.#reconciler.physChanged();
         this.#pipeline.dataplane$.next('phys');
       },
@@ -188,6 +205,11 @@ export class Daemon {
       if (device !== undefined) void this.#links.solicit(device.netns, device.ifindex, event.address);
       return;
     }
+    if (event.event === 'remark') {
+      this.#log.warn({ what: event.what, reason: event.message }, 'the data plane cannot');
+      this.#changes.publish('dataplane', 'cannot', event.what, event.message);
+      return;
+    }
     this.#log.warn({ phy: event.phy, errno: event.errno }, 'port failed');
     setTimeout(() => {
       this.#reconciler.delta.invalidate('pair', event.phy);
@@ -211,12 +233,33 @@ export class Daemon {
     }
   }
 
+  /** What goes from the data plane to the kernel, and what crosses pairs. */
+  #applySync(): void {
+    const { sync, retry, autoPairs, dataplane } = this.#config;
+    const { vppToLinux: on, unnumbered, autoSubint } = sync;
+    this.#reconciler.upward.configure({ on, unnumbered, autoSubint }, retry);
+    this.#auto.configure(autoPairs.map(({ phy, host, netns }) => ({ phy, host, netns: netns ?? '' })));
+    this.#dataplane.passThrough?.(dataplane.vpp);
+  }
+
+  /** The pairs that the configuration names, and those of interfaces that match its patterns. */
+  #specs(): PairSpec[] {
+    const named = specsOf(this.#config);
+    const told = new Map(this.#auto.problems);
+    const specs = [...named, ...this.#auto.specs(this.#dataplane.phys, named)];
+    for (const [phy, reason] of this.#auto.problems) {
+      if (told.get(phy) !== reason) this.#log.warn({ phy, reason }, 'no pair by its pattern');
+    }
+    return specs;
+  }
+
   /** Makes pairs and watched namespaces those of the configuration. */
   #applyPairs(): void {
-    const specs = specsOf(this.#config);
+    const specs = this.#specs();
     for (const phy of this.#reconciler.pairs.configure(specs)) this.#reconciler.dirtyPair(phy);
-    const wanted = new Set(['', ...specs.map((s) => s.netns)]);
-    for (const name of wanted) this.#watch(name, name === '' && !specs.some((s) => s.netns === ''));
+    const places = [...specs, ...this.#config.autoPairs].map(({ netns }) => netns ?? '');
+    const wanted = new Set(['', ...places]);
+    for (const name of wanted) this.#watch(name, name === '' && !places.includes(''));
     for (const [name, watcher] of this.#watchers) {
       if (wanted.has(name)) continue;
       watcher.close();
@@ -295,6 +338,7 @@ export class Daemon {
     this.#logs.setLevels(this.#config.log);
     this.#reconciler.delta.retry = this.#config.retry;
     this.#applyRoutePolicies();
+    this.#applySync();
     this.#applyPairs();
     const { operations, restartNeeded } = plan;
     this.#log.info({ operations: operations.length, restartNeeded }, 'configuration reloaded');

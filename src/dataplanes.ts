@@ -9,8 +9,8 @@ import { VppDataPlane } from './vpp/driver.ts';
 const START_TIMEOUT_MS = 5000;
 
 /** The namespaces of hosts, the default one first; '' is lcpd's own. */
-const namespacesOf = ({ netns, pairs }: Config): string[] => {
-  const names = [...(netns === undefined ? [] : [netns]), ...pairs.map((pair) => pair.netns ?? '')];
+const namespacesOf = ({ netns, pairs, autoPairs }: Config): string[] => {
+  const names = [...(netns === undefined ? [] : [netns]), ...[...pairs, ...autoPairs].map((pair) => pair.netns ?? '')];
   return [...new Set(names)];
 };
 

@@ -1,9 +1,11 @@
 // Writes to kernel links for a driver: requests on one socket per namespace, and the mirror's view of the result.
 
+import { writeKernel } from './kernelwrites.ts';
 import type { LinkChange, LinkControl, LinkFacts } from './lcp/dataplane.ts';
 import type { Keepsake } from './lcp/keepsakes.ts';
 import type { Namespace } from './lcp/namespace.ts';
-import { isProgrammingError } from './lib/errors.ts';
+import type { KernelWrite } from './lcp/upward.ts';
+import { isProgrammingError, LcpError } from './lib/errors.ts';
 import { setLink, useNeighbour } from './netlink/change.ts';
 import { netnsPath } from './netlink/netns.ts';
 import { RtnlRequester } from './netlink/request.ts';
@@ -104,6 +106,14 @@ export class KernelLinks implements LinkControl {
     const ns = this.#namespaces.get(keepsake.netns);
     if (ns === undefined) return Promise.resolve([`network namespace ${keepsake.netns} is gone`]);
     return restoreHost(this.#requester(keepsake.netns), ns, ifindex, keepsake);
+  }
+
+  /** Does what was changed in the data plane to the kernel, too. */
+  write(write: KernelWrite): Promise<void> {
+    if (this.#namespaces.get(write.netns)?.state !== 'in-sync') {
+      return Promise.reject(new LcpError('NETNS_GONE', { op: 'write', key: write.text }));
+    }
+    return writeKernel(this.#requester(write.netns), write);
   }
 
   /** Lets go of a namespace, so that it can end. */

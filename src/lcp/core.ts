@@ -33,6 +33,8 @@ export interface Core {
   /** Default namespace of lookups: the configured one. */
   readonly defaultNetns: () => string;
   readonly now: () => number;
+  /** Why an interface that matches a pattern of the configuration has no pair. */
+  readonly autoPairProblems?: ReadonlyMap<string, string>;
 }
 
 /** State changes to whoever watches. */
@@ -61,6 +63,8 @@ export const openWork = (core: Core): string[] => {
     if (!source.settled) open.push(`namespace ${source.ns.name || '(own)'} is being read`);
   }
   if (core.pipeline.running || r.isDirty) open.push('changes are on their way');
+  if (r.upward.flights > 0) open.push('changes of the data plane are on their way to the kernel');
+  for (const { message } of r.upward.failures().slice(0, 20)) open.push(message);
   for (const row of r.delta.failures().slice(0, 20)) open.push(`${row.kind} ${row.key}: ${row.failure?.message}`);
   for (const ns of r.namespaces.values()) {
     const failed = ns.routes.reduce((sum, r) => sum + r.prefixes.failedCount, 0);

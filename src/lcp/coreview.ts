@@ -69,15 +69,21 @@ export const health = (core: Core): HealthRow => {
   }
   let pendingPairs = 0;
   for (const spec of pairs.specs()) if (pairs.reason(spec.phy) !== '') pendingPairs++;
-  const failed = failures.length + failedRoutes;
+  const unwritten = core.reconciler.upward.failures();
+  const failed = failures.length + failedRoutes + unwritten.length;
   const up = core.dataplane.info().state === 'up' && core.reconciler.adopted;
-  const oldest = failures[0]?.failure;
+  const told = [
+    ...failures.flatMap(({ failure }) => failure ?? []),
+    ...unwritten.map((each) => ({ ...each, hint: '' })),
+  ];
+  const oldest = told.sort((a, b) => a.since - b.since)[0];
   const hint = oldest === undefined ? (failedRoutes > 0 ? routeHint(core) : undefined) : oldest.hint || oldest.message;
   return {
     state: !up ? 'starting' : failed > 0 ? 'degraded' : 'ok',
     objects: delta.desiredCount + routes,
     failed,
-    pending: delta.openCount + failedRoutes + waiting + pendingPairs,
+    pending:
+      delta.openCount + failedRoutes + waiting + pendingPairs + unwritten.length + core.reconciler.upward.flights,
     ...(oldest === undefined ? {} : { oldestMs: core.now() - oldest.since }),
     ...(hint === undefined ? {} : { hint }),
   };

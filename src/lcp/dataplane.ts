@@ -160,7 +160,9 @@ export interface MessageRow {
 /** Something the data plane asks the control plane to do. */
 export type DataPlaneEvent =
   | { readonly event: 'neighbour-wanted'; readonly phy: string; readonly family: Family; readonly address: string }
-  | { readonly event: 'port-error'; readonly phy: string; readonly errno: number };
+  | { readonly event: 'port-error'; readonly phy: string; readonly errno: number }
+  /** Something that the operator should know of. */
+  | { readonly event: 'remark'; readonly what: string; readonly message: string };
 
 export interface DataPlaneListener {
   /** Reported by connect and whenever it changes; down means: everything it held may be lost. */
@@ -185,10 +187,53 @@ export interface Phy {
   readonly mac: string;
 }
 
+/**
+ * An interface as the data plane itself has it, where others may change it there. Interfaces are named as the core
+ * does; tables by keys of Table, or 'own N' where the data plane's table N stands for none of the kernel's.
+ */
+export interface Seen {
+  /** Another one: another interface of the same name. */
+  readonly id: string;
+  /** Phy of the pair that it is a sub-interface of, '' for a phy. */
+  readonly parent: string;
+  /** Of a sub-interface, outer first: see Subif. */
+  readonly tags: readonly number[];
+  /** The data plane's number of a sub-interface. */
+  readonly subId: number;
+  readonly up: boolean;
+  /** Layer 3 MTU in bytes. */
+  readonly mtu: number;
+  /** Whether it is joined with an interface of the kernel. */
+  readonly paired: boolean;
+  /** Prefix length by address, link-local ones excepted; undefined until it was read. */
+  readonly addresses: ReadonlyMap<string, number> | undefined;
+  /** The same of the interface that an unnumbered one has its addresses from. */
+  readonly borrowed: ReadonlyMap<string, number>;
+  /** Tables that it is looked up in, undefined until they were read. */
+  readonly tables: Readonly<Record<Family, string>> | undefined;
+}
+
+/** What a data plane with interfaces of its own has on them. Changes are told by onPhys, while it is followed. */
+export interface SeenSource {
+  follow(on: boolean): void;
+  get(phy: string): Seen | undefined;
+  /** All phys and sub-interfaces with what they are named. */
+  all(): Iterable<readonly [phy: string, seen: Seen]>;
+}
+
+/** Protocols that a data plane hands on between phy and host only when it was told to, by number. */
+export interface PassThrough {
+  readonly ethertypes: readonly number[];
+  /** OSI network layer protocols: 0x83 is IS-IS. */
+  readonly osi: readonly number[];
+}
+
 /** Where phys live: lcpd's own network namespace, or a data plane with interfaces of its own. */
 export interface PhySource {
   byName(phy: string): Phy | undefined;
   get(ifindex: number): Phy | undefined;
+  /** Names of those that could be in a pair, where it knows; hosts of pairs are none. */
+  names?(): Iterable<string>;
 }
 
 export interface DataPlane {
@@ -210,6 +255,8 @@ export interface DataPlane {
   readonly hostsEndWithIt: boolean;
   /** Its interfaces, where phys are its own and no kernel devices. */
   readonly phys?: PhySource;
+  /** Its interfaces as they are there, where they can be changed there. */
+  readonly seen?: SeenSource;
 
   /** Begins to bring it up; onState tells when. Calls again by itself after it went down. */
   connect(listener: DataPlaneListener): void;
@@ -245,6 +292,8 @@ export interface DataPlane {
   routeFailures?(): RouteFailure[];
   /** Packets after a sequence number, oldest first. arm: record every one of the next n. Throws NOT_SUPPORTED. */
   traces(after: number, arm: number): TracedPacket[];
+  /** Says which protocols to hand on, where that has to be said; now and whenever it comes up. */
+  passThrough?(wanted: PassThrough): void;
   /** The last messages, oldest first, where there are any. */
   messages?(): MessageRow[];
 }

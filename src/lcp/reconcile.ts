@@ -14,6 +14,7 @@ import type { Namespace } from './namespace.ts';
 import { KINDS, keyOf, type Pair } from './objects.ts';
 import { Pairs, phyOfAlias, type UnpairedRoutes } from './pairs.ts';
 import { RouteSync } from './routesync.ts';
+import { type KernelWrite, Upward } from './upward.ts';
 import { Wishes } from './wishes.ts';
 
 /** Route batches of one round before others get their turn. */
@@ -35,12 +36,19 @@ export interface ReconcileObserver {
   /** A pair has got a host in the place of one that vanished with the data plane. */
   onHostAnew(pair: Pair, ifindex: number, keepsake: Keepsake): void;
   onAdopted(summary: { objects: number; routes: number; ms: number }): void;
+  /** Something goes to the kernel, or was refused there. */
+  onUpward(state: 'written' | 'refused', text: string, reason: string): void;
 }
+
+/** Writes to the kernel for what was changed in the data plane. */
+export type KernelDoor = (write: KernelWrite) => Promise<void>;
 
 export class Reconciler {
   readonly delta: DeltaTable;
   readonly pairs = new Pairs();
   readonly routes: RouteSync;
+  /** What goes from the data plane to the kernel. */
+  readonly upward: Upward;
   /** By name; '' is lcpd's own. */
   readonly namespaces: Map<string, Namespace>;
   readonly stats: RoundStats = { count: 0, lastMs: 0, maxMs: 0, operations: 0, failed: 0 };
@@ -58,6 +66,7 @@ export class Reconciler {
     retry: RetryPolicy,
     observer: ReconcileObserver,
     now: () => number,
+    write: KernelDoor = () => Promise.reject(new Error('nobody writes to the kernel here')),
   ) {
     this.namespaces = namespaces;
     this.#dataplane = dataplane;
@@ -66,11 +75,25 @@ export class Reconciler {
     this.delta = new DeltaTable(retry);
     this.#keepsakes = new Keepsakes(now);
     this.routes = new RouteSync(dataplane, this.delta, this.pairs);
+    this.upward = new Upward(
+      {
+        namespaces,
+        pairs: this.pairs,
+        delta: this.delta,
+        seen: () => dataplane.seen,
+        now,
+        write,
+        told: (state, text, reason) => observer.onUpward(state, text, reason),
+        again: () => this.upwardAgain(),
+      },
+      retry,
+    );
     this.#wishes = new Wishes({
       namespaces,
       pairs: this.pairs,
       delta: this.delta,
       routes: this.routes,
+      upward: this.upward,
       dataplane,
       onPair: (phy, state, reason) => observer.onPair(phy, state, reason),
     });
@@ -85,6 +108,7 @@ export class Reconciler {
   lost(): void {
     this.#adopted = false;
     this.#keepsakes.lost();
+    this.upward.lost();
   }
 
   /** A namespace appeared, vanished or was read: its tables and every pair may be different. */
@@ -98,7 +122,17 @@ export class Reconciler {
 
   /** What the data plane tells of phys has changed. */
   physChanged(): void {
-    this.#wishes.dirtyAllPairs();
+    if (this.upward.settings.on) this.#wishes.interfacesChanged();
+    else this.#wishes.dirtyAllPairs();
+  }
+
+  /** Called when a write to the kernel has ended, so that somebody may wake the pipeline. */
+  onUpwardAgain: () => void = () => undefined;
+
+  /** What goes up is to be looked at: a write has ended, or its time has come. */
+  upwardAgain(): void {
+    this.#wishes.interfacesChanged();
+    this.onUpwardAgain();
   }
 
   /** What becomes of routes that leave by no pair; a change looks at every path set again. */
@@ -125,7 +159,8 @@ export class Reconciler {
     for (const ns of this.namespaces.values()) {
       if (ns.routes.some((r) => r.prefixes.failedCount > 0)) routesFailed = true;
     }
-    const rows = this.delta.nextRetryAt();
+    const at = [this.delta.nextRetryAt(), this.upward.nextAt()].filter((ms) => ms !== undefined);
+    const rows = at.length === 0 ? undefined : Math.min(...at);
     // counted from the first refusal: other changes in between must not put it off
     this.#routesRetryAt = routesFailed ? (this.#routesRetryAt ?? this.#now() + ROUTES_RETRY_MS) : undefined;
     return routesFailed ? Math.min(rows ?? Number.POSITIVE_INFINITY, this.#routesRetryAt as number) : rows;
@@ -135,6 +170,8 @@ export class Reconciler {
   retryRoutes(): void {
     this.#routesRetryAt = undefined;
     for (const ns of this.namespaces.values()) this.routes.retry(ns);
+    const upAt = this.upward.nextAt();
+    if (upAt !== undefined && upAt <= this.#now()) this.#wishes.interfacesChanged();
   }
 
   /** True when every namespace has been read once or is known to be absent. */
@@ -159,6 +196,7 @@ export class Reconciler {
       routeCount += await this.routes.readBack(ns.routesOf(object.family), object.table, handle);
     }
     this.#adoptOrphans();
+    this.upward.adopted();
     for (const { object } of held) if (object.kind === 'pair') this.dirtyPair(object.phy);
     for (const ns of this.namespaces.values()) this.#wishes.reviewAll(ns);
     this.#wishes.derive();
@@ -200,7 +238,8 @@ export class Reconciler {
       const first = this.delta.row(object.kind, keyOf(object))?.failure === undefined;
       this.delta.settle(operation, result, now);
       this.stats.operations++;
-      if (!result.ok) {
+      if (result.ok) this.upward.settled(operation);
+      else {
         this.stats.failed++;
         this.#observer.onRefused(operation, result, first);
       }
@@ -237,6 +276,7 @@ export class Reconciler {
     const keepsake = host === 0 ? undefined : this.#keepsakes.take(pair.phy, pair.netns, host);
     if (keepsake !== undefined) this.#observer.onHostAnew(pair, host, keepsake);
     if (this.pairs.spec(pair.phy) === undefined) this.#keepsakes.forget(pair.phy);
+    if (before !== host) this.upward.parted(pair.phy);
     if (before !== 0) ns?.reviewDevice(before);
     if (host !== 0) ns?.reviewDevice(host);
     this.#wishes.portChanged(pair.phy);

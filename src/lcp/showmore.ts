@@ -83,7 +83,11 @@ export const mrouteRows = ({ reconciler: r }: Core): MrouteRow[] =>
     }),
   );
 
-export const unsupportedRows = ({ reconciler: r }: Core): UnsupportedRow[] =>
-  [...r.namespaces.values()].flatMap((ns) =>
+export const unsupportedRows = ({ reconciler: r, dataplane, autoPairProblems }: Core): UnsupportedRow[] => {
+  const told = (kind: string, rows: ReadonlyMap<string, string> = new Map()): UnsupportedRow[] =>
+    [...rows].map(([key, reason]) => ({ netns: '', kind, key, reason, differs: false }));
+  const kernel = [...r.namespaces.values()].flatMap((ns) =>
     unhonouredRows(ns, r.pairs.unpairedRoutes).map((row) => ({ netns: ns.name, ...row })),
   );
+  return [...kernel, ...told('auto-pair', autoPairProblems), ...told(dataplane.name, dataplane.unsupported)];
+};

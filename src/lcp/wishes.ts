@@ -17,6 +17,7 @@ import { KernelPhys } from './phys.ts';
 import type { RouteSync } from './routesync.ts';
 import { NO_VRF, vrfIngress } from './rules.ts';
 import { deriveSubifs, type FoundSubif } from './subifs.ts';
+import type { Upward } from './upward.ts';
 
 const FAMILIES: readonly RouteFamily[] = [4, 6, MPLS];
 
@@ -25,9 +26,12 @@ export interface WishParts {
   readonly pairs: Pairs;
   readonly delta: DeltaTable;
   readonly routes: RouteSync;
+  readonly upward: Upward;
   readonly dataplane: Pick<DataPlane, 'hasAddresses' | 'phys'>;
   onPair(phy: string, state: string, reason: string): void;
 }
+
+const NO_SUBIFS: ReadonlyMap<string, FoundSubif> = new Map();
 
 const sameHost = (a: Pair, b: Pair): boolean => a.host === b.host && a.netns === b.netns && a.type === b.type;
 
@@ -63,6 +67,16 @@ export class Wishes {
   /** Any of them may be different: a phy, or an address that all take as source. */
   dirtyAllPairs(): void {
     for (const spec of this.#parts.pairs.specs()) this.#dirtyPairs.add(spec.phy);
+  }
+
+  /** Interfaces of the data plane, which a host's VLAN devices may stand for, changed there. */
+  interfacesChanged(): void {
+    const { namespaces, pairs } = this.#parts;
+    this.dirtyAllPairs();
+    for (const { phy, netns } of pairs.specs()) {
+      const host = pairs.host(phy);
+      if (host !== 0) namespaces.get(netns)?.dirtyLinks.add(host);
+    }
   }
 
   /** A namespace appeared, vanished or was read: its tables and every pair may be different. */
@@ -105,13 +119,15 @@ export class Wishes {
 
   /** One pass over all dirty keys. */
   derive(): void {
-    const { namespaces, routes } = this.#parts;
+    const { namespaces, routes, upward } = this.#parts;
+    const isReview = this.#reviewUpward();
     for (const ns of namespaces.values()) {
       if (ns.dirtyLinks.size > 0) this.#deriveLinks(ns);
       this.deriveTables(ns);
     }
     for (const phy of this.#dirtyPairs) this.#derivePair(phy);
     this.#dirtyPairs.clear();
+    if (isReview) upward.reviewed();
     if (this.#parts.dataplane.hasAddresses) this.#deriveAddresses();
     for (const ns of namespaces.values()) {
       for (const key of ns.dirtyNeighbours) this.#deriveNeighbour(ns, key);
@@ -120,6 +136,19 @@ export class Wishes {
       for (const key of ns.mroutes.dirty) this.#deriveMroute(ns, key);
       ns.mroutes.dirty.clear();
     }
+  }
+
+  /** What is changed in the data plane goes up before anything is wished for that would undo it. */
+  #reviewUpward(): boolean {
+    const { namespaces, pairs, upward } = this.#parts;
+    let isDue = this.#dirtyPairs.size > 0;
+    for (const ns of namespaces.values()) {
+      if (ns.dirtyLinks.size === 0) continue;
+      this.#subifs.set(ns, deriveSubifs(ns, pairs));
+      isDue = true;
+    }
+    if (isDue) upward.review((ns) => this.#subifs.get(ns) ?? NO_SUBIFS);
+    return isDue;
   }
 
   #deriveLinks(ns: Namespace): void {
@@ -143,20 +172,20 @@ export class Wishes {
       const subif = row.desired;
       if (subif?.kind !== 'subif' || subif.netns !== ns.name) continue;
       const attached = row.actual !== undefined && pairs.host(row.key) !== 0;
-      this.#parts.delta.want('link', row.key, attached ? deriveSubifLink(row.key, subif.parent, ns, pairs) : undefined);
+      const link = attached ? deriveSubifLink(row.key, subif.parent, ns, pairs) : undefined;
+      this.#parts.delta.want('link', row.key, link && this.#parts.upward.link(link));
     }
   }
 
   /** Sub-interfaces that VLAN devices stand for; one that the data plane has is joined with its device. */
   #deriveSubifs(ns: Namespace): void {
-    const { delta, pairs } = this.#parts;
-    const found = deriveSubifs(ns, pairs);
-    this.#subifs.set(ns, found);
+    const { delta, upward } = this.#parts;
+    const found = this.#subifs.get(ns) ?? NO_SUBIFS;
     for (const row of [...delta.rows('subif')]) {
       const object = row.desired ?? row.actual;
       if (object?.kind !== 'subif' || object.netns !== ns.name || found.has(row.key)) continue;
       this.#part(row.key);
-      delta.want('subif', row.key, undefined);
+      delta.want('subif', row.key, upward.keepsSubif(row.key) ? row.actual : undefined);
     }
     for (const [phy, { object, ifindex }] of found) {
       delta.want('subif', phy, object);
@@ -242,10 +271,11 @@ export class Wishes {
     delta.want('pair', phy, moved ? undefined : desired);
     if (reason !== before) this.#parts.onPair(phy, reason === '' ? 'wanted' : 'pending', reason);
     const attached = held !== undefined && held.phyIfindex !== 0 && desired !== undefined && desired.phyIfindex !== 0;
-    const link =
+    const derived =
       attached && ns !== undefined
         ? deriveLink(phy, held.phyIfindex, ns, this.#phys, host, this.#subifsOf(ns, phy))
         : undefined;
+    const link = derived && this.#parts.upward.link(derived);
     delta.want('link', phy, link);
     // phy and host are the kernel's too: what somebody else changed there is put right again
     if (link === undefined) return;
@@ -279,15 +309,18 @@ export class Wishes {
 
   /** All of them in each pass, for a few hundred at most: whether a prefix is on-link changes with its routes. */
   #deriveAddresses(): void {
-    const { delta, namespaces, pairs, routes } = this.#parts;
+    const { delta, namespaces, pairs, routes, upward } = this.#parts;
     const wanted = new Map<string, Address>();
     for (const ns of namespaces.values()) {
       for (const address of deriveAddresses(ns, pairs, (...of) => routes.best(...of))) {
         // an interface that the data plane does not have yet cannot have addresses
-        if (delta.row('link', address.phy)?.desired !== undefined) wanted.set(keyOf(address), address);
+        if (delta.row('link', address.phy)?.desired === undefined || upward.withholds(address)) continue;
+        wanted.set(keyOf(address), address);
       }
     }
-    for (const row of [...delta.rows('address')]) if (!wanted.has(row.key)) delta.want('address', row.key, undefined);
+    for (const row of [...delta.rows('address')]) {
+      if (!wanted.has(row.key)) delta.want('address', row.key, upward.keepsAddress(row) ? row.actual : undefined);
+    }
     for (const [key, address] of wanted) delta.want('address', key, address);
   }
 

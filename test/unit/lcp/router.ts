@@ -8,7 +8,7 @@ import type { Keepsake } from '../../../src/lcp/keepsakes.ts';
 import { Namespace } from '../../../src/lcp/namespace.ts';
 import { FIRST_HANDLE, type Link, type Pair, SPECIAL, tableKey } from '../../../src/lcp/objects.ts';
 import { hostAlias, type PairSpec } from '../../../src/lcp/pairs.ts';
-import { Reconciler } from '../../../src/lcp/reconcile.ts';
+import { type KernelDoor, Reconciler } from '../../../src/lcp/reconcile.ts';
 import { NO_VRF } from '../../../src/lcp/rules.ts';
 import { AF_INET6, familyOf } from '../../../src/lib/ip.ts';
 import { SYNC_SCOPES, splitFamilies } from '../../../src/netlink/scopes.ts';
@@ -22,6 +22,8 @@ export interface RouterOptions {
   readonly kernels?: Map<string, FakeKernel>;
   /** Another clock than `now`, in ms. */
   readonly clock?: () => number;
+  /** What goes from the data plane to the kernels. */
+  readonly write?: KernelDoor;
   /** How notices are cut into batches, and which are handed out twice. */
   readonly deliver?: (messages: Message[], apply: (part: Message[]) => void) => void;
 }
@@ -36,6 +38,7 @@ export class Router {
   readonly refused: string[] = [];
   readonly pairEvents: string[] = [];
   readonly restored: { pair: Pair; ifindex: number; keepsake: Keepsake }[] = [];
+  readonly upward: string[] = [];
   readonly adopted: { objects: number; routes: number }[] = [];
   readonly #deliver: (messages: Message[], apply: (part: Message[]) => void) => void;
   now = 1000;
@@ -55,6 +58,7 @@ export class Router {
       onRefused: (o: Operation, _r: OperationResult, first: boolean) =>
         this.refused.push(`${o.op} ${o.object.kind}${first ? '' : ' again'}`),
       onHostAnew: (pair: Pair, ifindex: number, keepsake: Keepsake) => this.restored.push({ pair, ifindex, keepsake }),
+      onUpward: (state: string, text: string, reason: string) => this.upward.push(`${state} ${text} ${reason}`.trim()),
       onAdopted: (summary: { objects: number; routes: number }) => this.adopted.push(summary),
     };
     this.reconciler = new Reconciler(
@@ -63,6 +67,7 @@ export class Router {
       { initialMs: 100, maxMs: 1000 },
       observer,
       options.clock ?? (() => this.now),
+      options.write,
     );
     this.dataplane.connect({
       onState: (state) => {
