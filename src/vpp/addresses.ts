@@ -77,6 +77,19 @@ export class Addresses {
     this.#late.clear();
   }
 
+  /** What is known of an interface, undefined until it was read. */
+  known(ifindex: number): ReadonlyMap<string, number> | undefined {
+    return this.#had.get(ifindex)?.lengths;
+  }
+
+  /** Takes what VPP has on an interface now. */
+  found(ifindex: number, lengths: ReadonlyMap<string, number>): void {
+    const had = this.#had.get(ifindex);
+    if (had === undefined) return;
+    had.lengths.clear();
+    for (const [address, length] of lengths) had.lengths.set(address, length);
+  }
+
   /** Reads those of all interfaces with a pair. */
   async read(): Promise<void> {
     const paired = new Set(this.#pairs.paired());
@@ -227,6 +240,21 @@ export class Addresses {
     for (const [address, length] of had.lengths) await this.#renewGlean(had, address, length);
   }
 
+  /** Somebody else started an interface or changed its addresses: what VPP makes of that by itself is put right. */
+  async changedElsewhere(ifindex: number): Promise<void> {
+    const had = await this.had(ifindex);
+    const isSix = (address: string) => address.includes(':');
+    const addresses = [...had.lengths.keys()];
+    if (had.linkLocal === '' && addresses.some(isSix)) {
+      had.linkLocal = await this.#linkLocalOf(ifindex);
+      await this.#silence(ifindex, addresses.join(' '));
+    }
+    for (const family of [4, 6] as const)
+      if (addresses.some((each) => isSix(each) === (family === 6))) await this.#takeGroups(ifindex, had, family);
+    await this.started(ifindex);
+    await takeIp4(this.#client, ifindex, addresses.join(' '));
+  }
+
   /** VPP turns IPv6 off with its last address, link-local ones apart. */
   async #keepLinkLocal(sw_if_index: number, had: Had): Promise<void> {
     if (had.linkLocal === '' || [...had.lengths.keys()].some((each) => each.includes(':'))) return;
@@ -238,7 +266,10 @@ export class Addresses {
   /** Multicast of the link is taken on an interface with addresses, and goes to the host. */
   async #acceptGroups(sw_if_index: number, had: Had, family: Family): Promise<void> {
     const all = [...had.lengths.keys()].filter((address) => address.includes(':') === (family === 6));
-    if (all.length !== 1) return;
+    if (all.length === 1) await this.#takeGroups(sw_if_index, had, family);
+  }
+
+  async #takeGroups(sw_if_index: number, had: Had, family: Family): Promise<void> {
     const { MFIB_API_ITF_FLAG_ACCEPT: accept, MFIB_API_ITF_FLAG_FORWARD: forward } = mfibItfFlags.values;
     const { FIB_API_PATH_NH_PROTO_IP4: ip4, FIB_API_PATH_NH_PROTO_IP6: ip6 } = fibPathNhProto.values;
     const base = { proto: family === 6 ? ip6 : ip4, weight: 1, nh: {}, label_stack: [] };

@@ -17,17 +17,21 @@ import type {
   MessageRow,
   Operation,
   OperationResult,
+  PassThrough,
   PathAnswer,
   Phy,
   PhySource,
   RouteBatch,
   RouteFailure,
+  Seen,
+  SeenSource,
   TracedPacket,
 } from '../lcp/dataplane.ts';
 import type { RouteFamily } from '../lcp/objects.ts';
 import { isProgrammingError, LcpError, messageOf } from '../lib/errors.ts';
 import type { FoundRoute } from './lookup.ts';
 import type { OpenOptions } from './open.ts';
+import { ownSync, passThrough } from './passthrough.ts';
 import { Programme } from './programme.ts';
 import type { PairBackend } from './session.ts';
 import { openSession } from './session.ts';
@@ -70,7 +74,20 @@ export class VppDataPlane implements DataPlane {
   readonly phys: PhySource = {
     byName: (phy): Phy | undefined => this.#programme?.interfaces.byName(phy),
     get: (ifindex): Phy | undefined => this.#programme?.interfaces.get(ifindex),
+    names: (): Iterable<string> => this.#programme?.phyNames() ?? [],
   };
+  readonly seen: SeenSource = {
+    follow: (on) => {
+      this.#isFollowed = on;
+      this.#programme?.seen.follow(on);
+    },
+    get: (phy): Seen | undefined => this.#programme?.seen.get(phy),
+    all: () => this.#programme?.seen.all() ?? [],
+  };
+  #isFollowed = false;
+  #passThrough: PassThrough = { ethertypes: [], osi: [] };
+  /** What of the above did not take, as it was told. */
+  #gaps = new Map<string, string>();
   readonly #options: VppOptions;
   readonly #links: LinkControl;
   #listener: DataPlaneListener | undefined;
@@ -103,6 +120,9 @@ export class VppDataPlane implements DataPlane {
       const programme = new Programme(session, this.#links, this.#options, onPhys);
       try {
         await programme.open(pollMs);
+        if (this.#isFollowed) await programme.seen.first();
+        for (const [what, why] of await ownSync(session.client)) this.#remark(what, why, programme);
+        await this.#pass(programme);
       } catch (error) {
         programme.close();
         throw error;
@@ -114,7 +134,8 @@ export class VppDataPlane implements DataPlane {
       this.#told = '';
       this.#generation = session.sources.generation;
       this.unsupported.clear();
-      for (const [what, why] of programme.unsupported()) this.unsupported.set(what, why);
+      for (const [what, why] of [...programme.unsupported(), ...programme.remarks, ...this.#gaps])
+        this.unsupported.set(what, why);
       this.#listener?.onState('up', `VPP ${session.version}, pid ${session.pid}, over ${session.transport}`);
       session.client.onEnd((error) => this.#lost(programme, error));
     } catch (error) {
@@ -157,6 +178,35 @@ export class VppDataPlane implements DataPlane {
     programme.close();
   }
 
+  passThrough(wanted: PassThrough): void {
+    this.#passThrough = wanted;
+    const programme = this.#programme;
+    if (programme === undefined) return;
+    this.#pass(programme).then(
+      () => undefined,
+      (error: unknown) => {
+        // a session that has ended meanwhile is told by itself, and the next one does it again
+        if (!(error instanceof LcpError)) throw error;
+      },
+    );
+  }
+
+  /** Enables what is to cross pairs; what does not is told once, and stays in the list of what VPP cannot do. */
+  async #pass(programme: Programme): Promise<void> {
+    const gaps = await programme.seen.alone(() => passThrough(programme.session.client, this.#passThrough));
+    for (const what of this.#gaps.keys()) this.unsupported.delete(what);
+    for (const [what, why] of gaps) {
+      if (this.#gaps.get(what) !== why) this.#listener?.onEvent({ event: 'remark', what, message: why });
+      this.unsupported.set(what, why);
+    }
+    this.#gaps = gaps;
+  }
+
+  #remark(what: string, message: string, programme: Programme): void {
+    programme.remarks.set(what, message);
+    this.#listener?.onEvent({ event: 'remark', what, message });
+  }
+
   #up(): Programme {
     if (this.#programme === undefined) {
       throw new LcpError('DATAPLANE_DOWN', { op: 'access', key: this.name, message: 'no session with VPP' });
@@ -165,7 +215,8 @@ export class VppDataPlane implements DataPlane {
   }
 
   async dump(): Promise<HeldObject[]> {
-    return this.#up().dump();
+    const programme = this.#up();
+    return programme.seen.alone(() => programme.dump());
   }
 
   async dumpRoutes(tableHandle: number, _family: RouteFamily, onBatch: (batch: RouteBatch) => void): Promise<void> {
@@ -173,6 +224,11 @@ export class VppDataPlane implements DataPlane {
   }
 
   async apply(operations: readonly Operation[]): Promise<OperationResult[]> {
+    const { seen } = this.#programme ?? {};
+    return seen === undefined ? this.#apply(operations) : seen.alone(() => this.#apply(operations));
+  }
+
+  async #apply(operations: readonly Operation[]): Promise<OperationResult[]> {
     const results: OperationResult[] = [];
     let failure: OperationResult | undefined;
     try {

@@ -26,6 +26,8 @@ export interface Interface extends Phy {
   readonly subId: number;
   /** MTU of the hardware, in bytes of layer 3. */
   readonly hardwareMtu: number;
+  /** VPP's word for its driver: dpdk, af-packet, tap, … */
+  readonly device: string;
 }
 
 const macText = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join(':');
@@ -61,6 +63,7 @@ function interfaceOf(row: Row): Interface {
     mac: mac === '00:00:00:00:00:00' ? '' : mac,
     tags: tagsOf(row),
     subId: row.sub_id,
+    device: row.interface_dev_type,
   };
 }
 
@@ -73,6 +76,10 @@ export class Interfaces implements PhySource {
   #gather: NodeJS.Timeout | undefined;
   #poll: NodeJS.Timeout | undefined;
   #closed = false;
+  /** How often an index has been another interface's. */
+  readonly #lives = new Map<number, number>();
+  /** What is read besides, each time; whether it was different. */
+  also: () => Promise<boolean> = () => Promise.resolve(false);
 
   constructor(client: VppClient, onChange: () => void) {
     this.#client = client;
@@ -87,7 +94,10 @@ export class Interfaces implements PhySource {
         void this.#readAgain();
       }, GATHER_MS);
     };
-    this.#client.on(swInterfaceEvent, again);
+    this.#client.on(swInterfaceEvent, ({ sw_if_index, deleted }) => {
+      if (deleted) this.#lives.set(sw_if_index, this.life(sw_if_index) + 1);
+      again();
+    });
     await this.#client.request(wantInterfaceEvents, { enable_disable: 1, pid: process.pid });
     await this.refresh();
     this.#poll = setInterval(again, pollMs).unref();
@@ -102,7 +112,9 @@ export class Interfaces implements PhySource {
   /** A session that ends meanwhile is told by itself. */
   async #readAgain(): Promise<void> {
     try {
-      if (!this.#closed && (await this.refresh())) this.#onChange();
+      if (this.#closed) return;
+      const isOther = await this.refresh();
+      if ((await this.also()) || isOther) this.#onChange();
     } catch (error) {
       if (this.#client.error === undefined) throw error;
     }
@@ -122,6 +134,16 @@ export class Interfaces implements PhySource {
     this.#byIndex = new Map(found.map((each) => [each.ifindex, each]));
     this.#byName = new Map(found.map((each) => [each.name, each]));
     return true;
+  }
+
+  /** Tells an interface from an earlier one with the same index. */
+  life(ifindex: number): number {
+    return this.#lives.get(ifindex) ?? 0;
+  }
+
+  /** Interfaces are to be read now, not at the next turn. */
+  async look(): Promise<void> {
+    await this.#readAgain();
   }
 
   byName(phy: string): Interface | undefined {

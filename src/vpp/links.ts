@@ -111,6 +111,16 @@ export class Links {
     if (link.up) await addresses.started(sw_if_index);
   }
 
+  /** The VPP table that an interface is in, as far as it is known. */
+  knownTable(sw_if_index: number, family: Family): number | undefined {
+    return this.#tables.get(`${family} ${sw_if_index}`);
+  }
+
+  /** Takes the VPP table that an interface is in now. */
+  foundTable(sw_if_index: number, family: Family, vrf_id: number): void {
+    this.#tables.set(`${family} ${sw_if_index}`, vrf_id);
+  }
+
   /** The VPP table that an interface is in. */
   async tableOf(sw_if_index: number, family: Family): Promise<number> {
     const key = `${family} ${sw_if_index}`;

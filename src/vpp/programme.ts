@@ -28,11 +28,9 @@ import {
 import { LcpError } from '../lib/errors.ts';
 import { Addresses } from './addresses.ts';
 import { fibSourceDump } from './api/fib.ts';
-import { mplsRouteAddDel } from './api/mpls.ts';
-import { ipMrouteAddDel } from './api/mroute.ts';
-import { createSubif } from './api/subinterface.ts';
 import { Bindings, stepsOf } from './bindings.ts';
 import type { VppClient } from './client.ts';
+import { gapsOf } from './gaps.ts';
 import { Interfaces } from './interfaces.ts';
 import { Links } from './links.ts';
 import { type FoundRoute, lookUp } from './lookup.ts';
@@ -44,11 +42,14 @@ import { isLookupLeg } from './paths.ts';
 import { PathTable } from './pathtable.ts';
 import { type ReadRoutes, readHome } from './routereader.ts';
 import { Routes } from './routes.ts';
+import { SeenInterfaces } from './seen.ts';
 import type { PairBackend, Session } from './session.ts';
 import { Subifs } from './subifs.ts';
 import { type Held, LOCAL, MAIN, Tables } from './tables.ts';
 
 const FAMILIES: readonly Family[] = [4, 6];
+/** linux_cp numbers its taps from 4096 on. */
+const HOST_NAME = /^t(ap|un)(409[6-9]|4[1-9][0-9]{2}|[5-9][0-9]{3}|[0-9]{5,})$/;
 
 export interface ProgrammeOptions {
   readonly pairBackend: PairBackend;
@@ -72,6 +73,10 @@ export class Programme {
   readonly #macs: Macs;
   readonly #mroutes: Mroutes;
   readonly #first: string;
+  readonly #backend: PairBackend;
+  readonly seen: SeenInterfaces;
+  /** What else the operator should know of this VPP. */
+  readonly remarks = new Map<string, string>();
   #neighbourSource = 0;
   #emptySources = new Set<number>();
   /** Routes that a dump has read and nobody has taken yet, by table. */
@@ -83,6 +88,7 @@ export class Programme {
     this.session = session;
     this.#client = client;
     this.#first = namespaces[0] ?? '';
+    this.#backend = backend;
     this.interfaces = new Interfaces(client, () => {
       this.#paths.placesChanged();
       onPhys();
@@ -121,6 +127,9 @@ export class Programme {
       puntTable: this.#tables.puntTable(),
       labelTable: tableKey(this.#first, MPLS, 0),
     });
+    const [addresses, pairs, tables, links_] = [this.#addresses, this.#pairs, this.#tables, this.#links];
+    this.seen = new SeenInterfaces({ client, interfaces, pairs, subifs, addresses, links: links_, tables });
+    interfaces.also = () => this.seen.read();
     this.#mroutes = new Mroutes(client, subifs, this.#tables, (ifindex, family) =>
       this.#links.tableOf(ifindex, family),
     );
@@ -140,6 +149,14 @@ export class Programme {
     await Promise.all([this.#addresses.read(), this.#neighbours.read(), this.#links.read(), this.#mroutes.read()]);
   }
 
+  /** Interfaces that a pair could be made with; taps of linux_cp, by their numbers, and what else is a host are none. */
+  phyNames(): string[] {
+    const hosts = new Set([...this.#pairs.paired()].map((index) => this.#pairs.row(index)?.host_sw_if_index));
+    return [...this.interfaces.all()]
+      .filter(({ ifindex, parent, name }) => parent === ifindex && !hosts.has(ifindex) && !HOST_NAME.test(name))
+      .map(({ name }) => name);
+  }
+
   close(): void {
     this.interfaces.close();
     this.#addresses.close();
@@ -148,27 +165,9 @@ export class Programme {
 
   /** What this VPP cannot do, with the reason. */
   unsupported(): Map<string, string> {
-    const found = new Map<string, string>([
-      [
-        'mpls-namespaces',
-        `VPP looks labels up in one table, which is that of namespace ${this.#first || "lcpd's own"}`,
-      ],
-      ['weights', 'VPP has weights up to 255: larger ones are scaled'],
-      ['local-table-order', 'a local table that is looked up before another one is joined with it'],
-      ['mroute-elsewhere', 'VPP drops multicast that comes in by another interface than its entry says'],
-    ]);
     const noMacs = this.#macs.unsupported;
-    if (noMacs !== undefined) found.set('macs', noMacs);
-    const needs = [
-      ['mpls', mplsRouteAddDel],
-      ['mroute', ipMrouteAddDel],
-      ['subif', createSubif],
-    ] as const;
-    for (const [what, message] of needs) {
-      const reason = this.#client.unsupported(message);
-      if (reason !== undefined) found.set(what, reason);
-    }
-    return found;
+    const gaps = gapsOf(this.#client, this.#first, this.#backend);
+    return noMacs === undefined ? gaps : gaps.set('macs', noMacs);
   }
 
   /** Everything of ours, except routes, which are kept for dumpRoutes. */

@@ -29,7 +29,7 @@ export function clientStories(kind: TransportKind): void {
       const all = await Promise.all(Array.from({ length: 50 }, () => client.request(createLoopback, {})));
       expect(all.map((each) => each.sw_if_index)).toEqual(Array.from({ length: 50 }, (_, i) => i + 1));
       expect(await client.request(showVersion, {})).toMatchObject({ retval: 0, version: '26.06-fake' });
-      expect(await client.request(cliInband, { cmd: 'show lcp' })).toMatchObject({ reply: 'fake: show lcp\n' });
+      expect(await client.request(cliInband, { cmd: 'show it' })).toMatchObject({ reply: 'fake: show it\n' });
     });
 
     it('that VPP refuses fail alone, by name, with what to do', async () => {

@@ -33,6 +33,7 @@ export function addPluginRules(state: FakeState): void {
     const [, verb, phy = '', host = ''] = /^test lcp (add|del) phy (\S+)(?: host (\S+))?$/.exec(cmd) ?? [];
     if (verb === 'add') return { reply: { reply: joinPair(phy, host) } };
     if (verb === 'del') return { reply: { reply: state.pairs.delete(find(phy) ?? -1) ? '' : 'ERROR rv:-2\n' } };
+    if (cmd === 'show lcp') return { reply: { reply: state.showLcp } };
     if (cmd === 'show plugins')
       return { reply: { reply: state.plugins.map((name, i) => `  ${i + 1}. ${name}  26.06\n`).join('') } };
     return { reply: { reply: `fake: ${cmd}\n` } };

@@ -7,6 +7,7 @@ import type { Message } from '../../../src/vpp/message.ts';
 import { addEntryRules } from './fakeentries.ts';
 import { addFibRules } from './fakefib.ts';
 import { addInterfaceRules } from './fakeinterfaces.ts';
+import { addLcpRules } from './fakelcp.ts';
 import { addPluginRules, PLUGINS } from './fakeplugins.ts';
 
 export type Values = Readonly<Record<string, unknown>>;
@@ -90,6 +91,10 @@ export class FakeState {
   defaultNs = '';
   /** What `show plugins` names. */
   plugins = PLUGINS;
+  /** Whether it takes ethertypes with their bytes the other way round, as VPP 26.06 does. */
+  turnsEthertypes = true;
+  /** What `show lcp` says. */
+  showLcp = 'lcp lcp-auto-subint off\nlcp lcp-sync off\n';
   readonly #rules = new Map<string, Rule>();
   #events: FakeEvent[] = [];
   /** Indices of interfaces that are gone: VPP gives out the last one first. */
@@ -103,6 +108,7 @@ export class FakeState {
     addFibRules(this);
     addEntryRules(this);
     addPluginRules(this);
+    addLcpRules(this);
     this.addInterface('local0', 'local', {});
   }
 

@@ -118,6 +118,29 @@ async function puntReasons(talk: Talk): Promise<void> {
     await talk.list(puntReasonDump, { reason: { id: 0, name } });
 }
 
+/** What is borrowed, and from whom; the interface that is asked of has an address. */
+async function unnumbered(talk: Talk, loop: number, other: number): Promise<void> {
+  for (const [sw_if_index, unnumbered_sw_if_index, is_add] of [
+    [loop, other, true],
+    [ABSENT, other, true],
+    [loop, ABSENT, true],
+    [loop, other, false],
+  ] as const) {
+    await talk.ask(itf.swInterfaceSetUnnumbered, { sw_if_index, unnumbered_sw_if_index, is_add });
+    await talk.list(ip.ipUnnumberedDump, { sw_if_index: ALL });
+    await talk.list(ip.ipUnnumberedDump, { sw_if_index: loop });
+  }
+}
+
+async function protocols(talk: Talk): Promise<void> {
+  for (const ethertype of [0x88cc, 0xcc88, 0x0988, 0x3412, 0x0008]) {
+    await talk.ask(lcp.lcpEthertypeEnable, { ethertype });
+    await talk.ask(lcp.lcpEthertypeGet, {});
+  }
+  for (const osi_proto of [0x83, 0xff]) await talk.ask(lcp.lcpOsiProtoEnable, { osi_proto });
+  await talk.ask(lcp.lcpOsiProtoGet, {});
+}
+
 async function linkLocals(talk: Talk, loop: number, other: number): Promise<void> {
   const address = ipBytes('fe80::5');
   for (const sw_if_index of [other, ABSENT]) {
@@ -185,8 +208,10 @@ export async function converse(client: VppClient): Promise<Talk> {
   await crossConnects(talk, loop, other);
   await addresses(talk, loop);
   await ip4(talk, loop, other);
+  await unnumbered(talk, loop, other);
   await linkLocals(talk, loop, other);
   await puntReasons(talk);
+  await protocols(talk);
   await converseFib(talk, { loop, other, absent: ABSENT });
   await neighbours(talk, loop);
   await subInterfaces(talk, loop);

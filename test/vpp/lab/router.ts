@@ -24,6 +24,12 @@ export interface VppRouterOptions {
   readonly kernelForwards?: boolean;
   /** Lines of YAML appended to the configuration. */
   readonly extra?: string;
+  /** Instead of a pair for each port. */
+  readonly pairs?: string;
+  /** Keys of dataplane.vpp. */
+  readonly passThrough?: string;
+  /** Plugins of VPP, where it needs others. */
+  readonly plugins?: readonly string[];
 }
 
 /** Opens phys and hosts in VPP, as its startup script would. */
@@ -54,16 +60,19 @@ export async function addVppRouter(lab: VppLab, options: VppRouterOptions = {}):
     await ip(host, 'route', 'add', 'default', 'via', `10.0.${n}.1`);
     await ip(host, '-6', 'route', 'add', 'default', 'via', `fd00:${n}::1`);
   }
-  const vpp = await lab.addVpp({ netns: rtr });
+  const vpp = await lab.addVpp({ netns: rtr, ...(options.plugins && { plugins: options.plugins }) });
   await openInterfaces(vpp, ports);
   const dir = `${lab.dir}/lcpd`;
+  const more = options.passThrough === undefined ? '' : `, ${options.passThrough}`;
+  const listed = numbers.map((n) => `  - { phy: host-p${n}, host: e${n} }`).join('\n');
+  const pairs = options.pairs ?? `pairs:\n${listed}`;
   const config = `dataplane:
   driver: vpp
-  vpp: { socket: ${vpp.socket}, transport: ${transport}, stats-socket: ${vpp.statsSocket}, pair-backend: attach }
+  vpp: { socket: ${vpp.socket}, transport: ${transport}, stats-socket: ${vpp.statsSocket}, pair-backend: attach${more} }
 netns: ${cp}
 control: { socket: ${dir}/lcpd.sock }
-pairs:
-${numbers.map((n) => `  - { phy: host-p${n}, host: e${n} }\n`).join('')}${extra}
+${pairs}
+${extra}
 `;
   const lcpd = new Lcpd({ ns: rtr, dir, config });
   lab.defer(() => lcpd.stop());
