@@ -4,6 +4,8 @@
 // VPP has for families are here and nowhere else. The union of both families is 16 bytes, IPv4 in the first four.
 // Reference: VPP's src/vnet/ip/ip_types.api, src/vnet/ethernet/ethernet_types.api.
 
+import type { Family } from '../lcp/objects.ts';
+import { ipBytes, isLinkLocal6, maskBytes } from '../lib/ip.ts';
 import type { Codec } from './codec.ts';
 import { bytes, enumeration, u8, u16, unfit } from './codec.ts';
 import { struct, union } from './compound.ts';
@@ -59,3 +61,14 @@ export const mprefix = struct({
   grp_address: addressUnion,
   src_address: addressUnion,
 });
+
+/** Length of a host's prefix. */
+export const maxLength = (family: Family): number => (family === 6 ? 128 : 32);
+
+/** Whether an address is in the subnet of another. */
+export const within = (address: string, of: string, length: number): boolean => {
+  const [a, b] = [ipBytes(address), ipBytes(of)];
+  return a.length === b.length && Buffer.compare(maskBytes(a, length), maskBytes(b, length)) === 0;
+};
+
+export const isLinkLocal = (address: string): boolean => address.includes(':') && isLinkLocal6(ipBytes(address));

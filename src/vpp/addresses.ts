@@ -9,7 +9,8 @@
 import type { HeldObject, OperationResult } from '../lcp/dataplane.ts';
 import type { Address, Family } from '../lcp/objects.ts';
 import { LcpError } from '../lib/errors.ts';
-import { formatIp, ipBytes, isLinkLocal6, maskBytes } from '../lib/ip.ts';
+import { formatIp, ipBytes, isLinkLocal6 } from '../lib/ip.ts';
+import { isLinkLocal, maxLength, within } from './address.ts';
 import { fibPathNhProto, fibPathType } from './api/fibtypes.ts';
 import { swInterfaceAddDelAddress } from './api/interface.ts';
 import * as ip from './api/ip.ts';
@@ -32,15 +33,6 @@ const ADDRESS_IN_USE = -105;
 const ENABLED_ALREADY = [-81, -160];
 const ABSENT = [-2, -60, -105, -106];
 const OVERLAPS = [ADDRESS_IN_USE, -88, -99, -135];
-
-const maxLength = (family: Family): number => (family === 6 ? 128 : 32);
-/** Whether an address is in the subnet of another. */
-const within = (address: string, of: string, length: number): boolean => {
-  const [a, b] = [ipBytes(address), ipBytes(of)];
-  return a.length === b.length && Buffer.compare(maskBytes(a, length), maskBytes(b, length)) === 0;
-};
-
-const isLinkLocal = (address: string): boolean => address.includes(':') && isLinkLocal6(ipBytes(address));
 
 /** What one interface has. */
 interface Had {
@@ -173,24 +165,28 @@ export class Addresses {
     return { ok: true };
   }
 
+  /** Those of an interface in whose subnets an address is, with their length. */
+  #around(had: Had, of: Address): [string, number][] {
+    const most = maxLength(of.family);
+    return [...had.lengths].filter(([a, length]) => a !== of.address && length < most && within(of.address, a, length));
+  }
+
   /** Length that an address has in VPP, where all addresses of one subnet on an interface have the same. */
-  #lengthFor(had: Had, a: Address): number {
+  #lengthFor(ifindex: number, had: Had, a: Address): number {
     if (a.connected) return a.prefixlen;
-    const shared = [...had.lengths].find(
-      ([address, length]) =>
-        address !== a.address && length < maxLength(a.family) && within(a.address, address, length),
-    );
+    const shared = this.#around(had, a).find(([of]) => this.#asked.get(`${ifindex} ${of}`)?.connected !== false);
     return shared?.[1] ?? maxLength(a.family);
   }
 
   async #setGlobal(ifindex: number, had: Had, a: Address): Promise<void> {
-    const wanted = this.#lengthFor(had, a);
+    const wanted = this.#lengthFor(ifindex, had, a);
     const before = had.lengths.get(a.address);
     if (before === wanted) return;
     const key = `${a.phy} ${a.address}/${a.prefixlen}`;
-    const inside = [...had.lengths].filter(
-      ([address, length]) => address !== a.address && length > wanted && within(address, a.address, wanted),
-    );
+    // without one that is connected all of a subnet are alone
+    const isAlone = wanted === maxLength(a.family);
+    const others = [...had.lengths].filter(([of, length]) => of !== a.address && length > wanted);
+    const inside = isAlone ? this.#around(had, a) : others.filter(([of]) => within(of, a.address, wanted));
     for (const [address, length] of inside) await this.#addDel(ifindex, had, address, length, false, key);
     if (before !== undefined) await this.#addDel(ifindex, had, a.address, before, false, key);
     try {
@@ -201,7 +197,7 @@ export class Addresses {
         if (!had.lengths.has(address)) await this.#addDel(ifindex, had, address, length, true, key);
       }
       const overlaps = error instanceof LcpError && OVERLAPS.includes(error.retval ?? 0);
-      if (!overlaps || wanted === maxLength(a.family)) throw error;
+      if (!overlaps || isAlone) throw error;
       await this.#addDel(ifindex, had, a.address, maxLength(a.family), true, key);
     }
     if (before === undefined) await this.#acceptGroups(ifindex, had, a.family);
@@ -357,7 +353,8 @@ export class Addresses {
   async #reshape(ifindex: number, had: Had): Promise<void> {
     for (const [key, other] of [...this.#asked]) {
       if (!key.startsWith(`${ifindex} `) || isLinkLocal(other.address)) continue;
-      if (had.lengths.get(other.address) !== this.#lengthFor(had, other)) await this.#setGlobal(ifindex, had, other);
+      if (had.lengths.get(other.address) !== this.#lengthFor(ifindex, had, other))
+        await this.#setGlobal(ifindex, had, other);
     }
   }
 

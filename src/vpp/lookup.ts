@@ -11,7 +11,7 @@ import { fibPathType } from './api/fibtypes.ts';
 import { ipRouteLookupV2 } from './api/route.ts';
 import type { VppClient } from './client.ts';
 import type { MessageValue } from './message.ts';
-import { pathsToHost, specialOf } from './paths.ts';
+import { isMarked, pathsToHost, specialOf } from './paths.ts';
 import type { PathTable } from './pathtable.ts';
 import type { Sources } from './sources.ts';
 import type { Held, Tables } from './tables.ts';
@@ -96,9 +96,9 @@ function answerOf(
   if (emptySources.has(found.src)) return undefined;
   if (found.src === sources.local) return { table: local, target: paths.targetOfPaths(found.paths, family), prefixlen };
   const isReceived = found.paths.every(({ type }) => type === fibPathType.values.FIB_API_PATH_TYPE_LOCAL);
-  if (found.src !== sources.route && isReceived) return { table: local, target: SPECIAL.local, prefixlen };
+  const isOurs = found.src === sources.route || (found.src === sources.api && isMarked(found.paths));
+  if (!isOurs && isReceived) return { table: local, target: SPECIAL.local, prefixlen };
   const isDropped = found.paths.every(({ type }) => type === fibPathType.values.FIB_API_PATH_TYPE_DROP);
-  const isOurs = found.src === sources.route || found.src === sources.api;
   if (isDropped && !(isOurs && specialOf(found.paths) !== 0))
     return { table: handle, target: SPECIAL.blackhole, prefixlen };
   const isHost = prefixlen === (family === 6 ? 128 : 32);

@@ -37,6 +37,19 @@ describe('addresses', () => {
   const on = ({ state }: FakeVpp, index = 1): string[] =>
     [...(state.interfaces.get(index)?.addresses.keys() ?? [])].sort();
 
+  it('are alone when none of their subnet is connected any more, whichever is told first', async () => {
+    const { fake, lab } = await router();
+    const two = ['10.0.0.1', '10.0.0.2'];
+    for (const each of two) await lab.put(address(each, 24));
+    expect(on(fake)).toEqual(['0a000001/24', '0a000002/24']);
+    await lab.put(address('10.0.0.1', 24, false));
+    expect(on(fake)).toEqual(['0a000001/24', '0a000002/24']);
+    await lab.put(address('10.0.0.2', 24, false));
+    expect(on(fake)).toEqual(['0a000001/32', '0a000002/32']);
+    await lab.put(address('10.0.0.1', 24));
+    expect(on(fake)).toEqual(['0a000001/24', '0a000002/24']);
+  });
+
   it('have the kernel’s length where it routes their prefix there, else their own', async () => {
     const { fake, lab } = await router();
     await lab.put(address('10.0.0.1', 24));
