@@ -154,6 +154,11 @@ ${ports.map(pair).join('')}${options.extra ?? ''}
     await plane.start();
   }
 
+  /** Devices of rtr that frames of pair N go through. */
+  phyDevices(n: number): string[] {
+    return this.dataplane === 'vpp' ? [`p${n}`, `e${n}`] : [`p${n}`];
+  }
+
   /** What starts the data plane again after its end: a supervisor starts VPP, lcpd its own. */
   async dataplaneEnded(): Promise<void> {
     await this.#plane?.startAgain();

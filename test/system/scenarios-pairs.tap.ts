@@ -89,11 +89,10 @@ system('scenario 1: a TAP pair passes both ways', async (t, lab) => {
       `${what} leaves by the phy`,
     );
   }
-  t.same(
-    out.received,
-    alongside(out.sent, out.received),
-    `all ${out.received.length} frames are what the host sent, byte for byte`,
-  );
+  // VPP sends some of its own, and answers ARP for us
+  const isShared = lab.dataplane !== 'embedded';
+  const left = isShared ? ofThose(out.sent, out.received) : out.received;
+  t.same(left, alongside(out.sent, left), `all ${left.length} frames are what the host sent, byte for byte`);
 
   // UDP without a checksum, TTL 1, to a port that nobody has; an ARP request for us.
   const udp = `4500001c00004000011165cf0a0000020a000001${'c000fff300080000'}`;
@@ -116,10 +115,9 @@ system('scenario 1: a TAP pair passes both ways', async (t, lab) => {
     );
   };
   arrives(`^${sentBy[0]}${sentBy[1]}08060001080006040002`, 'an ARP reply');
-  // VPP answers it
-  if (lab.dataplane === 'embedded') arrives(`^ffffffffffff${sentBy[1]}08060001080006040001`, 'an ARP request for us');
+  if (!isShared) arrives(`^ffffffffffff${sentBy[1]}08060001080006040001`, 'an ARP request for us');
   arrives(`^${sentBy[0]}${sentBy[1]}0800${udp}`, 'UDP to an unknown port, its TTL untouched,');
-  const sent = lab.dataplane === 'embedded' ? back.sent : back.sent.filter((frame) => !isAskedOfUs(frame));
+  const sent = isShared ? back.sent.filter((frame) => !isAskedOfUs(frame)) : back.sent;
   t.same(
     back.received,
     alongside(sent, back.received),
@@ -172,7 +170,8 @@ system('scenario 5: IS-IS crosses the pair, in 802.3 LLC and as a jumbo of 0x887
   const lcpd = await lab.addRouter();
   await ip(lab.ns('h0'), 'link', 'set', 'eth0', 'mtu', '9000');
   await ip(lab.ns('cp'), 'link', 'set', 'e0', 'mtu', '9000');
-  await lab.waitLink('rtr', 'p0', (link) => link.mtu === 9000);
+  if (lab.dataplane === 'embedded') await lab.waitLink('rtr', 'p0', (link) => link.mtu === 9000);
+  else for (const dev of lab.phyDevices(0)) await ip(lab.ns('rtr'), 'link', 'set', dev, 'mtu', '9000');
   await lcpd.synced();
   const make = (s: string): string[] => [isis(s), jumboIsis(s)];
   const to = 'ether dst 01:80:c2:00:00:14';

@@ -7,13 +7,15 @@
  */
 import { writeFileSync } from 'node:fs';
 import { RealVpp, vppPrefix } from '../../vpp/lab/realvpp.ts';
-import { addVeth, ip } from './netns.ts';
+import { addVeth, ip, sysctl } from './netns.ts';
 
 export const dataplanes = ['embedded', 'vpp', 'linux-cp'] as const;
 export type DataplaneName = (typeof dataplanes)[number];
 
 /** Without `ping`, which answers echo requests in place of Linux. */
 const PLUGINS = ['linux_cp', 'linux_cp_unittest', 'af_packet', 'tap', 'osi', 'ppp'];
+/** What crosses pairs by itself elsewhere. */
+const PASSED = 'ethertypes: [lacp, lldp, isis-jumbo], osi: [isis]';
 
 /** What the stories of this process run on. */
 export function chosenDataplane(): DataplaneName {
@@ -56,13 +58,15 @@ export class VppPlane {
     const { socket, statsSocket } = this.vpp;
     return `dataplane:
   driver: vpp
-  vpp: { socket: ${socket}, transport: socket, stats-socket: ${statsSocket}, pair-backend: ${this.#options.pairBackend} }
+  vpp: { socket: ${socket}, transport: socket, stats-socket: ${statsSocket}, pair-backend: ${this.#options.pairBackend}, ${PASSED} }
 `;
   }
 
   /** VPP has a phy, a device of rtr, and its host where pairs are attached, from its next start on. */
   async addPhy(phy: string, host: string): Promise<void> {
     const { rtr, cp, dir, pairBackend } = this.#options;
+    // its device is VPP's alone
+    await sysctl(rtr, { [`net.ipv6.conf.${phy}.disable_ipv6`]: 1 });
     await ip(rtr, 'link', 'set', phy, 'up');
     this.#startup += `create host-interface name ${phy}\nset interface name host-${phy} ${phy}\n`;
     if (pairBackend === 'attach') {
