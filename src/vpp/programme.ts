@@ -370,5 +370,6 @@ export class Programme {
       home.users.clear();
       await this.#bindings.releaseEmpty(home);
     }
+    for (const family of FAMILIES) await this.#tables.dropPunt(family, (vpp) => this.routes.emptyPunt(family, vpp));
   }
 }

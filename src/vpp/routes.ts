@@ -234,6 +234,15 @@ export class Routes {
     await this.takeBroadcast(home, true);
   }
 
+  /** Takes out what fillPunt wrote. */
+  async emptyPunt(family: 4 | 6, vpp: number): Promise<void> {
+    const home = { vpp, family, netns: '', table: vpp, takesBroadcast: true } as Home;
+    await this.#write('end punt table', home, (out) =>
+      this.#add(out, 0, home, this.#sources.route, 0, 0, 0, 0, 0, NO_PATHS),
+    );
+    await this.takeBroadcast(home, false);
+  }
+
   /**
    * Lets packets to 255.255.255.255 (DHCP) go to the host: Linux takes them without a route, VPP drops them by one of its own.
    */

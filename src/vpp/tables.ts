@@ -192,6 +192,13 @@ export class Tables {
     this.#punts.add(family);
   }
 
+  /** Ends that table; `empty` takes out what it consists of. */
+  async dropPunt(family: Family, empty: (vpp: number) => Promise<void>): Promise<void> {
+    if (!this.#punts.delete(family)) return;
+    await empty(PUNT);
+    await this.#addDel(false, family, PUNT, `${PREFIX}punt`);
+  }
+
   puntTable(): number {
     return PUNT;
   }

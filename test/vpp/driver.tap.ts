@@ -212,6 +212,7 @@ vpp('VPP finds what the kernel would: on-link, own addresses, neighbours, tables
   t.same(await r.find([local, main], '10.0.0.7'), [`${main} ${onLink}/24`]);
   await r.dataplane.close(false);
   t.match(await fib('10.5.0.1/32'), /0\.0\.0\.0\/0/, 'nothing is left');
+  t.notMatch(await fib(''), /lcpd/, 'and no table');
 });
 
 vpp('routes in bulk, VPP killed and started, lcpd started again', async (t, lab) => {

@@ -24,6 +24,7 @@ describe('the limited broadcast', () => {
     expect(taken()).toEqual([true, false]);
     await r.opened.dataplane.close(false);
     expect(taken()).toEqual([false, false]);
+    expect([...fake.state.tables.values()].filter((name) => name.startsWith('lcpd'))).toEqual([]);
   });
 });
 
