@@ -11,16 +11,13 @@ import type { Address, Family } from '../lcp/objects.ts';
 import { LcpError } from '../lib/errors.ts';
 import { formatIp, ipBytes, isLinkLocal6 } from '../lib/ip.ts';
 import { isLinkLocal, maxLength, within } from './address.ts';
-import { fibPathNhProto, fibPathType } from './api/fibtypes.ts';
 import { swInterfaceAddDelAddress } from './api/interface.ts';
 import * as ip from './api/ip.ts';
-import { mfibItfFlags } from './api/mfibtypes.ts';
-import { ipMrouteAddDel } from './api/mroute.ts';
 import { swInterfaceIp6ndRaConfig } from './api/proxy.ts';
 import type { VppClient } from './client.ts';
 import { renewGlean } from './gleans.ts';
-import { NO_INTERFACE } from './interfaces.ts';
 import { takeIp4 } from './ip4.ts';
+import { acceptGroups } from './linkgroups.ts';
 import type { Pairs } from './pairs.ts';
 import type { Session } from './session.ts';
 import type { Sources } from './sources.ts';
@@ -200,7 +197,8 @@ export class Addresses {
       if (!overlaps || isAlone) throw error;
       await this.#addDel(ifindex, had, a.address, maxLength(a.family), true, key);
     }
-    if (before === undefined) await this.#acceptGroups(ifindex, had, a.family);
+    if (before === undefined && this.#count(had, a.family) === 1)
+      await acceptGroups(this.#client, ifindex, had.tables[a.family], a.family);
   }
 
   async #addDel(
@@ -246,7 +244,8 @@ export class Addresses {
       await this.#silence(ifindex, addresses.join(' '));
     }
     for (const family of [4, 6] as const)
-      if (addresses.some((each) => isSix(each) === (family === 6))) await this.#takeGroups(ifindex, had, family);
+      if (addresses.some((each) => isSix(each) === (family === 6)))
+        await acceptGroups(this.#client, ifindex, had.tables[family], family);
     await this.started(ifindex);
     await takeIp4(this.#client, ifindex, addresses.join(' '));
   }
@@ -259,40 +258,9 @@ export class Addresses {
     if (last !== undefined) await this.#setLinkLocal(sw_if_index, had, last);
   }
 
-  /** Multicast of the link is taken on an interface with addresses, and goes to the host. */
-  async #acceptGroups(sw_if_index: number, had: Had, family: Family): Promise<void> {
-    const all = [...had.lengths.keys()].filter((address) => address.includes(':') === (family === 6));
-    if (all.length === 1) await this.#takeGroups(sw_if_index, had, family);
-  }
-
-  async #takeGroups(sw_if_index: number, had: Had, family: Family): Promise<void> {
-    const { MFIB_API_ITF_FLAG_ACCEPT: accept, MFIB_API_ITF_FLAG_FORWARD: forward } = mfibItfFlags.values;
-    const { FIB_API_PATH_NH_PROTO_IP4: ip4, FIB_API_PATH_NH_PROTO_IP6: ip6 } = fibPathNhProto.values;
-    const base = { proto: family === 6 ? ip6 : ip4, weight: 1, nh: {}, label_stack: [] };
-    const route = {
-      table_id: had.tables[family],
-      entry_flags: 0,
-      rpf_id: 0,
-      prefix: {
-        af: family === 6 ? 1 : 0,
-        grp_address_length: family === 6 ? 8 : 24,
-        grp_address: ipBytes(family === 6 ? 'ff00::' : '224.0.0.0'),
-        src_address: new Uint8Array(family === 6 ? 16 : 4),
-      },
-      n_paths: 2,
-      paths: [
-        { itf_flags: accept, path: { ...base, sw_if_index } },
-        {
-          itf_flags: forward,
-          path: { ...base, sw_if_index: NO_INTERFACE, type: fibPathType.values.FIB_API_PATH_TYPE_LOCAL },
-        },
-      ],
-    };
-    await this.#client.request(
-      ipMrouteAddDel,
-      { is_add: true, is_multipath: true, route },
-      { key: 'link-local groups' },
-    );
+  /** How many addresses of a family an interface has, link-local ones apart. */
+  #count(had: Had, family: Family): number {
+    return [...had.lengths.keys()].filter((address) => address.includes(':') === (family === 6)).length;
   }
 
   /** Advertising routers is the control plane's: VPP does it by itself wherever IPv6 is on. */
@@ -309,6 +277,7 @@ export class Addresses {
       const options = { key, accept: ENABLED_ALREADY };
       await this.#client.request(ip.swInterfaceIp6EnableDisable, { sw_if_index, enable: true }, options);
       await this.#silence(sw_if_index, key);
+      await acceptGroups(this.#client, sw_if_index, had.tables[6], 6);
     }
     await this.#client.request(ip.swInterfaceIp6SetLinkLocalAddress, { sw_if_index, ip: ipBytes(address) }, { key });
     had.linkLocal = address;
@@ -365,7 +334,11 @@ export class Addresses {
     const other = had.linkLocals.at(-1);
     if (other !== undefined) return this.#setLinkLocal(sw_if_index, had, other);
     if ([...had.lengths.keys()].some((each) => each.includes(':'))) return;
-    const options = { key: `${this.#subifs.name(sw_if_index)} ${address}`, accept: [...ENABLED_ALREADY, ...ABSENT] };
+    await this.#turnOff(sw_if_index, had);
+  }
+
+  async #turnOff(sw_if_index: number, had: Had): Promise<void> {
+    const options = { key: `${this.#subifs.name(sw_if_index)} IPv6`, accept: [...ENABLED_ALREADY, ...ABSENT] };
     await this.#client.request(ip.swInterfaceIp6EnableDisable, { sw_if_index, enable: false }, options);
     had.linkLocal = '';
   }
@@ -375,12 +348,16 @@ export class Addresses {
     const had = await this.had(ifindex);
     const ofFamily = [...had.lengths].filter(([address]) => address.includes(':') === (family === 6));
     for (const [address, length] of ofFamily) await this.#addDel(ifindex, had, address, length, false, address);
+    // groups of the link are accepted in the table in which IPv6 was turned on
+    const linkLocal = family === 6 ? had.linkLocal : '';
+    if (linkLocal !== '') await this.#turnOff(ifindex, had);
     try {
       await act();
       had.tables[family] = table;
     } finally {
+      if (linkLocal !== '') await this.#setLinkLocal(ifindex, had, linkLocal);
       for (const [address, length] of ofFamily) await this.#addDel(ifindex, had, address, length, true, address);
-      if (ofFamily.length > 0) await this.#acceptGroups(ifindex, had, family);
+      if (ofFamily.length > 0) await acceptGroups(this.#client, ifindex, had.tables[family], family);
     }
   }
 

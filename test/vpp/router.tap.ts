@@ -42,6 +42,42 @@ vpp('scenarios 6, 8 and 13: state that is there before lcpd, specials, link down
   t.same((await lcpd.diff()).differences, [], 'lcpctl diff is empty');
 });
 
+vpp('an interface that is looked up in another table is found there by its neighbours', async (t, lab) => {
+  const { vpp, lcpd } = await addVppRouter(lab);
+  const [cp, h0] = [lab.ns('cp'), lab.ns('h0')];
+  const routes = [
+    ['route', 'add', '10.0.0.0/24', 'dev', 'e0'],
+    ['route', 'add', '10.0.1.0/24', 'dev', 'e1'],
+    ['-6', 'route', 'add', 'fd00::/64', 'dev', 'e0'],
+    ['-6', 'route', 'add', 'fd00:1::/64', 'dev', 'e1'],
+  ];
+  for (const line of routes) await ip(cp, ...line, 'table', '100');
+  await ip(cp, 'address', 'add', '10.0.9.1/24', 'dev', 'e0');
+  const move = async (verb: 'add' | 'del') => {
+    for (const six of [[], ['-6']]) await ip(cp, ...six, 'rule', verb, 'iif', 'e0', 'lookup', '100', 'pref', '500');
+    await lcpd.synced();
+    for (const six of [[], ['-6']]) await ip(h0, ...six, 'neighbour', 'flush', 'all');
+  };
+  for (const [verb, table] of [
+    ['add', '100'],
+    ['del', '0'],
+  ] as const) {
+    await move(verb);
+    for (const to of ['10.0.1.2', 'fd00:1::2']) {
+      await lost(h0, to, 3); // VPP drops the first one
+      t.equal(await lost(h0, to, 10), 0, `rule ${verb}: packets to ${to}, whose way begins with the router's address`);
+    }
+    for (const [family, group] of [
+      ['ip', '224.0.0.0/24'],
+      ['ip6', 'ff00::/8'],
+    ]) {
+      const entry = (await vpp.ctl(`show ${family} mfib table ${table} ${group}`)).stdout;
+      t.match(entry, /host-p0: Accept/, `groups of the link are taken in table ${table}`);
+    }
+  }
+  t.same((await lcpd.diff()).differences, [], 'lcpctl diff is empty');
+});
+
 vpp('scenario 14: lcpd killed and started again loses no packet and sends nothing', async (t, lab) => {
   const { lcpd } = await addVppRouter(lab);
   await lost(lab.ns('h0'), '10.0.1.2', 5); // VPP drops the first one, for which it has to find the neighbour
