@@ -14,7 +14,7 @@
 //   link up, carrier, address added       dead legs come back to life: read again where some were dead
 // Reference: fib_sync_down_dev, fib_sync_up, fib_sync_down_addr, nexthop_flush_dev.
 
-import { AF_INET, AF_INET6, ipBytes, wordsOf } from '../lib/ip.ts';
+import { AF_INET, AF_INET6 } from '../lib/ip.ts';
 import { type Address, decodeAddress } from '../netlink/address.ts';
 import { decodeLink, type Link } from '../netlink/link.ts';
 import { forEachMessage, type MessageBatch } from '../netlink/message.ts';
@@ -30,15 +30,15 @@ import { Doubts, type DumpKind, type DumpScope } from './doubts.ts';
 import { Mroutes } from './mroutes.ts';
 import { Nexthops } from './nexthops.ts';
 import { MPLS, type RouteFamily } from './objects.ts';
+import { OwnAddresses, wordOf } from './ownaddresses.ts';
 import { OwnGateways } from './owngateways.ts';
 import { type PathSet, PathSets } from './pathsets.ts';
+import { IPV6_MIN_MTU, RouteDoubts } from './routedoubts.ts';
 import type { CarrierPolicy } from './routelegs.ts';
 import { Routes } from './routes.ts';
 import { Rules } from './rules.ts';
 import { Settings } from './settings.ts';
 
-/** Below it Linux has no IPv6 on a device. */
-const IPV6_MIN_MTU = 1280;
 const addressKey = (a: Address): string => `${a.ifindex} ${a.local}/${a.prefixlen}`;
 const neighbourKey = (n: Neighbour): string => `${n.ifindex} ${n.dst}`;
 
@@ -50,7 +50,8 @@ export class Namespace {
   readonly neighbours = new Map<string, Neighbour>();
   readonly settings = new Settings();
   readonly pathsets = new PathSets();
-  readonly #own = new OwnGateways();
+  readonly #ownAddresses = new OwnAddresses();
+  readonly #own = new OwnGateways(this.#ownAddresses);
   readonly routes4 = new Routes(4, this.pathsets, this.#own);
   readonly routes6 = new Routes(6, this.pathsets);
   readonly routesMpls = new Routes(MPLS, this.pathsets);
@@ -72,6 +73,7 @@ export class Namespace {
   readonly dirtyNeighbours = new Set<string>();
   readonly dirtyPathsets = new Set<PathSet>();
   readonly doubts = new Doubts();
+  readonly #routeDoubts = new RouteDoubts(this.links, this.#ownAddresses, this.pathsets, this.doubts);
   readonly cleared = new Cleared(this.links, this.pathsets, this.dirtyPathsets);
   readonly nexthops = new Nexthops(this.pathsets, this.routes, this.dirtyPathsets, this.doubts);
   /** Called after every batch that changed something. */
@@ -127,6 +129,7 @@ export class Namespace {
           this.#routesOf(af)?.sweep(scope, epoch, this.state === 'in-sync');
           if (af === AF_INET6 && scope.table === undefined) this.cleared.read(oif);
         }
+        if (this.state !== 'in-sync') this.#routeDoubts.synced(performance.now());
         break;
       case 'rule':
         if (this.rules.sweep(family, epoch)) this.#rulesChanged();
@@ -186,7 +189,10 @@ export class Namespace {
           if (routes === undefined) return this.#applyMroute(batch, offset, m.family, type === k.RTM_NEWROUTE);
           if (type === k.RTM_NEWROUTE) routes.add(m, flags, fromDump ? batch.part : 0, this.#epoch, this.#dumpOif);
           else routes.remove(m, this.#epoch);
-          if (m.nhId !== 0 && type === k.RTM_NEWROUTE && !fromDump) this.nexthops.named(m.nhId, m.family);
+          if (type === k.RTM_NEWROUTE && !fromDump) {
+            if (m.nhId !== 0) this.nexthops.named(m.nhId, m.family);
+            this.#routeDoubts.told(m);
+          }
           return true;
         }
         case k.RTM_NEWNEIGH:
@@ -266,23 +272,6 @@ export class Namespace {
   #see = (kind: DumpKind, key: string): unknown => this.#seen.set(`${kind} ${key}`, this.#epoch);
   #unsee = (kind: DumpKind, key: string): unknown => this.#seen.delete(`${kind} ${key}`);
 
-  /** Routes over a device may have gone, come or died: nobody tells. */
-  #doubtRoutes(ifindex: number): void {
-    this.doubts.add('route', AF_INET, ifindex);
-    this.doubts.add('route', AF_INET6, ifindex);
-    // MPLS dumps know no device to filter by
-    for (const p of this.pathsets.usingIfindex(ifindex)) if (p.family === MPLS) this.doubts.add('route', k.AF_MPLS);
-  }
-
-  /** Legs over a device that were told to be dead may live again: nobody tells. */
-  #doubtDead(ifindex: number): void {
-    for (const p of this.pathsets.usingIfindex(ifindex)) {
-      if (!p.legs.some((l) => l.ifindex === ifindex && (l.flags & k.RTNH_F_DEAD) !== 0)) continue;
-      if (p.family === MPLS) this.doubts.add('route', k.AF_MPLS);
-      else this.doubts.add('route', p.family === 4 ? AF_INET : AF_INET6, ifindex);
-    }
-  }
-
   #setLink(link: Link): void {
     const before = this.links.get(link.ifindex);
     this.links.set(link.ifindex, link);
@@ -305,8 +294,8 @@ export class Namespace {
       this.routes6.removeOver(link.ifindex, (i) => ((this.links.get(i)?.flags ?? 0) & k.IFF_UP) === 0, true);
       this.doubts.add('address', AF_INET6, link.ifindex); // those that are kept become tentative
     }
-    if (wasUp !== isUp || before.master !== link.master) this.#doubtRoutes(link.ifindex);
-    if (!sameCarrier && (link.flags & k.IFF_LOWER_UP) !== 0) this.#doubtDead(link.ifindex);
+    if (wasUp !== isUp || before.master !== link.master) this.#routeDoubts.over(link.ifindex);
+    if (!sameCarrier && (link.flags & k.IFF_LOWER_UP) !== 0) this.#routeDoubts.dead(link.ifindex);
     this.doubts.add('netconf', AF_INET6); // ignore_routes_with_linkdown of one device is never told
   }
 
@@ -334,8 +323,8 @@ export class Namespace {
   #setAddress(a: Address): void {
     const key = addressKey(a);
     if (!this.addresses.has(key)) {
-      this.#doubtDead(a.ifindex);
-      this.#own.count(a, 1);
+      this.#routeDoubts.dead(a.ifindex);
+      this.#ownAddresses.count(a, 1);
     }
     this.addresses.set(key, a);
     this.#see('address', key);
@@ -345,13 +334,13 @@ export class Namespace {
   #removeAddress(a: Address): void {
     if (!this.addresses.delete(addressKey(a))) return;
     this.#unsee('address', addressKey(a));
-    this.#own.count(a, -1);
+    this.#ownAddresses.count(a, -1);
     this.dirtyLinks.add(a.ifindex);
-    const last = ![...this.addresses.values()].some((o) => o.family === a.family && o.ifindex === a.ifindex);
+    const last = !this.#ownAddresses.anyOn(a.family, a.ifindex);
     // IPv6 was switched off there, or the MTU became too small for it: legs of multipath routes died
     if (last && a.family === AF_INET6) this.doubts.add('route', AF_INET6, a.ifindex);
     if (a.family !== AF_INET) return;
-    const word = wordsOf(ipBytes(a.local))[0] as number;
+    const word = wordOf(a.local);
     for (const p of this.pathsets.all()) {
       if (p.refs === 0) continue;
       if (p.prefsrc === word) this.doubts.add('route', AF_INET);
@@ -380,7 +369,7 @@ export class Namespace {
     if (ignoreRoutesWithLinkdown === undefined) return;
     for (const i of ifindex === k.NETCONFA_IFINDEX_ALL ? this.links.keys() : [ifindex]) {
       this.#reviewLegsOver(i);
-      this.#doubtDead(i);
+      this.#routeDoubts.dead(i);
     }
   }
 

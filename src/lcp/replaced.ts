@@ -16,9 +16,14 @@ export class Replaced {
     this.#until = now + LATE_MS;
   }
 
+  /** Whether a notice may be older than a dump. */
+  isLate(now: number): boolean {
+    return now <= this.#until;
+  }
+
   /** A notice overwrites an entry of the record that left by these devices; none: it named none. */
   note(record: number, ifindexes: readonly number[], now: number): void {
-    if (now > this.#until) {
+    if (!this.isLate(now)) {
       this.#devices.clear();
       return;
     }

@@ -151,8 +151,9 @@ export class RouteLegs {
     return m.legLabelCount[i] === 0 && m.ttlPropagate === 0 ? PIPE_TTL : 0;
   }
 
-  /** Whether leg i of a message is this one. */
-  isLeg(leg: Leg, m: RouteMessage, i: number): boolean {
+  /** Whether leg i of a message is this one; weighed: with its weight. */
+  isLeg(leg: Leg, m: RouteMessage, i: number, weighed = false): boolean {
+    if (weighed && leg.weight !== m.legWeight[i]) return false;
     if (leg.ifindex !== m.legOif[i] || !leg.gateway.every((w, j) => w === m.legGateway[4 * i + j])) return false;
     const { labels = [], ttl = 0 } = leg;
     if (labels.length !== m.legLabelCount[i] || ttl !== this.#ttlOf(m, i)) return false;
@@ -162,10 +163,13 @@ export class RouteLegs {
   /** Whether a message tells all legs of a set, in any order. */
   areLegs(set: PathSet, m: RouteMessage): boolean {
     if (set.nhId !== m.nhId || set.legs.length !== m.legs) return false;
-    return set.legs.every((leg) => {
-      for (let i = 0; i < m.legs; i++) if (this.isLeg(leg, m, i)) return true;
-      return false;
-    });
+    return set.legs.every((leg) => this.isTold(leg, m));
+  }
+
+  /** Whether a message tells this leg. */
+  isTold(leg: Leg, m: RouteMessage): boolean {
+    for (let i = 0; i < m.legs; i++) if (this.isLeg(leg, m, i)) return true;
+    return false;
   }
 
   /** The set of the legs that do not go, undefined when none is left or a nexthop object decides. */

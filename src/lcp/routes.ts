@@ -142,7 +142,7 @@ export class Routes {
         victim === 0 &&
         exact === 0 &&
         (fromDump
-          ? oif !== undefined && t.seen[e] !== epoch && this.#isOver(e, oif) && this.#sameLegs(e, m)
+          ? oif !== undefined && t.seen[e] !== epoch && this.#devicesOf(e).includes(oif) && this.#sameLegs(e, m)
           : this.#replaces(e, m, replace))
       ) {
         victim = e;
@@ -166,6 +166,8 @@ export class Routes {
       const moves = anew || (whole && t.seen[exact] !== epoch);
       t.seen[exact] = epoch;
       if (moves && place !== exactBefore) {
+        // or it is older than a dump: multipath routes made after it stay, and IPv4's are told in turn and move as well
+        if (anew && this.family === 6 && this.replaced.isLate(performance.now())) this.onDoubt(0);
         const now = t.pathset[exact] as number;
         t.unlink(record, exactBefore);
         t.link(record, place, t.newEntry(m.priority, info, now, epoch));
@@ -220,10 +222,6 @@ export class Routes {
     return this.#sets.get(this.prefixes.pathset[e] as number)?.legs.map((l) => l.ifindex) ?? [];
   }
 
-  #isOver(e: number, oif: number): boolean {
-    return this.#devicesOf(e).includes(oif);
-  }
-
   /** < 0: entry e is preferred to the key, 0: it has the same key, > 0: it comes behind. */
   #compare(e: number, info: number, priority: number): number {
     const t = this.prefixes;
@@ -271,30 +269,33 @@ export class Routes {
     for (let e = t.head[record] as number; e !== 0; previous = e, e = t.next[e] as number) {
       if (this.#compare(e, info, m.priority) !== 0) continue;
       if (exactBefore < 0 && t.pathset[e] === set.id && t.info[e] === info) exactBefore = previous;
-      if (similarBefore < 0 && this.#holdsLegsOf(e, m)) similarBefore = previous;
+      if (similarBefore < 0 && this.#holdsLegsOf(e, m, set)) similarBefore = previous;
     }
     const at = exactBefore >= 0 ? exactBefore : similarBefore;
     if (at < 0) return;
     const entry = (at === 0 ? t.head[record] : t.next[at]) as number;
-    const isTold = (leg: Leg): boolean => {
-      for (let i = 0; i < m.legs; i++) if (this.legs.isLeg(leg, m, i)) return true;
-      return false;
-    };
+    const isTold = (leg: Leg): boolean => this.legs.isTold(leg, m);
     if (exactBefore < 0 && this.family === 6 && this.#subtract(record, entry, isTold)) t.seen[entry] = epoch;
     else this.#unlink(record, at);
+    this.#ended(record);
+  }
+
+  /** An entry has gone, or a leg of it: what it took the place of may be there still. */
+  #ended(record: number): void {
     for (const ifindex of this.replaced.take(record)) this.onDoubt(ifindex);
     this.#changed(record);
   }
 
-  /** Whether the entry behind which a deletion must look is this one although its legs differ. */
-  #holdsLegsOf(e: number, m: RouteMessage): boolean {
+  /** Whether entry e is the one that a deletion with the legs `told` is about, although it holds them otherwise. */
+  #holdsLegsOf(e: number, m: RouteMessage, told: PathSet): boolean {
     const t = this.prefixes;
     const set = this.#sets.get(t.pathset[e] as number);
     if (set === undefined || routeTypeOf(t.info[e] as number) !== ownType(m) || set.nhId !== m.nhId) return false;
     if (this.family === MPLS) return true;
+    if (this.family === 6) return m.nhId !== 0 || m.legs === 0 || set.legs.some((leg) => this.legs.isLeg(leg, m, 0));
     // an IPv4 route is told whole, but its dead flags may have changed without a word
-    if (this.family === 4) return set.legs.length === m.legs && set.legs.every((leg, i) => this.legs.isLeg(leg, m, i));
-    return m.nhId !== 0 || m.legs === 0 || set.legs.some((leg) => this.legs.isLeg(leg, m, 0));
+    if (t.info[e] !== this.#info(m) || set.prefsrc !== told.prefsrc || set.metrics !== told.metrics) return false;
+    return set.legs.length === told.legs.length && set.legs.every((l, i) => this.legs.isLeg(l, m, i, true));
   }
 
   /** Takes legs out of a multipath route; false when none would be left. */
@@ -335,7 +336,7 @@ export class Routes {
         const next = t.next[e] as number;
         if (gone(e, record)) {
           this.#unlink(record, previous);
-          this.#changed(record);
+          this.#ended(record);
           removed++;
         } else {
           previous = e;
@@ -374,7 +375,7 @@ export class Routes {
       if ((t.seen[entry] as number) >= epoch || (heardAll && this.hidden.isHidden(entry, record))) return false;
       if (table !== undefined && t.table[record] !== table) return false;
       if (oif === undefined) return true;
-      if (!this.#isOver(entry, oif)) return false;
+      if (!this.#devicesOf(entry).includes(oif)) return false;
       if (this.family !== 6 || !this.#subtract(record, entry, (leg) => leg.ifindex === oif)) return true;
       for (const ifindex of this.#devicesOf(entry)) this.onDoubt(ifindex);
       this.#changed(record);

@@ -9,7 +9,10 @@ import * as bytes from './kernelbytes.ts';
 const legs = (...oifs: number[]) => oifs.map((oif) => ({ oif, gateway: 'fe80::1' }));
 const route = (n: number, ...oifs: number[]): bytes.RouteText => ({ dst: `fd00:${n}::/32`, legs: legs(...oifs) });
 const links = [2, 3].map((ifindex) =>
-  bytes.newLink({ ifindex, name: `e${ifindex}`, flags: k.IFF_UP | k.IFF_LOWER_UP }),
+  bytes.newLink({ ifindex, name: `e${ifindex}`, flags: k.IFF_UP | k.IFF_LOWER_UP, mtu: 1500 }),
+);
+const addresses = [2, 3].map((ifindex) =>
+  bytes.newAddress({ family: AF_INET6, ifindex, local: `fe80::${ifindex}`, prefixlen: 64 }),
 );
 const scope = { family: AF_INET6 };
 
@@ -25,7 +28,7 @@ const read = (ns: Namespace, routes: readonly bytes.RouteText[]): void => {
 };
 const dumped = (state: Namespace['state'], routes: readonly bytes.RouteText[]): Namespace => {
   const ns = new Namespace('cp');
-  ns.apply(bytes.batchFrom(links));
+  ns.apply(bytes.batchFrom([...links, ...addresses]));
   ns.state = state;
   read(ns, routes);
   ns.state = 'in-sync';

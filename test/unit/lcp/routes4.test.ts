@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest';
 import * as k from '../../../src/netlink/uapi.ts';
 import { A, APPEND, B, C, CREATE, D4, type Event, play, REPLACE, v4 } from './routeevents.ts';
 
+const weighed = (...weights: number[]) => weights.map((weight, i) => ({ oif: 1, gateway: i === 0 ? A : B, weight }));
+
 const TABLE4: readonly (readonly [string, readonly Event[], readonly string[]])[] = [
   ['one', [['new', v4(A)]], [`0:${A}%1`]],
   [
@@ -279,6 +281,25 @@ const TABLE4: readonly (readonly [string, readonly Event[], readonly string[]])[
     ],
     [`0:${A}%1`, `0:${B}%2`],
   ],
+  // an end that is told late, after a dump without the route, is not that of its neighbour in the same place
+  ...(
+    [
+      ['source', { prefsrc: '10.0.0.1' }, { prefsrc: '10.0.0.2' }],
+      ['metrics', { mtu: 1300 }, { mtu: 1400 }],
+      ['protocol', { protocol: k.RTPROT_STATIC }, { protocol: k.RTPROT_BGP }],
+      ['weights', { legs: weighed(1, 2) }, { legs: weighed(1, 3) }],
+    ] as const
+  ).map(
+    ([what, is, was]) =>
+      [
+        `the end of a route with another ${what} is not this one’s`,
+        [
+          ['dump', v4(A, is)],
+          ['del', v4(A, was)],
+        ],
+        [what === 'weights' ? `0:${A}%1+${B}%1` : `0:${A}%1`],
+      ] as const,
+  ),
 ];
 
 describe('IPv4', () => {
