@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <time.h>
 
-enum { AWAITED_NS = 4000, REST_NS = 250000 };
+enum { AWAITED_NS = 4000, REST_NS = 40000 };
 
 static inline uint64_t now_ns(void) {
   struct timespec now;
