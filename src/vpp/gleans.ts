@@ -33,18 +33,21 @@ export async function renewGlean(client: VppClient, sources: Sources, table: num
     return client.request(ipRouteAddDelV2, { is_add, is_multipath: false, route }, { key: address });
   };
   const covering: Route[] = [];
-  for (;;) {
-    const route = await best();
-    if (route === undefined || (route.src !== sources.local && route.src !== sources.route)) break;
-    if (covering.some(({ src }) => src === route.src)) break;
-    await send(false, route.src, []);
-    covering.push(route);
+  try {
+    for (;;) {
+      const route = await best();
+      if (route === undefined || (route.src !== sources.local && route.src !== sources.route)) break;
+      if (covering.some(({ src }) => src === route.src)) break;
+      await send(false, route.src, []);
+      covering.push(route);
+    }
+  } finally {
+    // what was taken away is back, whatever was refused
+    for (const { src, paths } of covering.toReversed()) await send(true, src, paths);
   }
-  if (covering.length === 0) {
-    await send(true, sources.local, [received(prefix.len)]);
-    await send(false, sources.local, []);
-  }
-  for (const { src, paths } of covering.reverse()) await send(true, src, paths);
+  if (covering.length > 0) return;
+  await send(true, sources.local, [received(prefix.len)]);
+  await send(false, sources.local, []);
 }
 
 const received = (maxLength: number) => {

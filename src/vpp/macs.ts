@@ -11,8 +11,8 @@ import { type Interfaces, macBytes } from './interfaces.ts';
 export class Macs {
   readonly #client: VppClient;
   readonly #interfaces: Interfaces;
-  /** By hardware's sw_if_index, then by who wants them. */
-  readonly #wanted = new Map<number, Map<string, readonly string[]>>();
+  /** By hardware's sw_if_index and life (an index is used again, without what was there), then by who wants them. */
+  readonly #wanted = new Map<number, { life: number; by: Map<string, readonly string[]> }>();
 
   constructor(client: VppClient, interfaces: Interfaces) {
     this.#client = client;
@@ -27,8 +27,10 @@ export class Macs {
   /** All that someone wants an interface to take frames to; [] ends it. Rejects with VPP's refusal. */
   async want(ifindex: number, who: string, macs: readonly string[]): Promise<void> {
     const parent = this.#interfaces.get(ifindex)?.parent ?? ifindex;
-    const wanted = this.#wanted.get(parent) ?? new Map<string, readonly string[]>();
-    this.#wanted.set(parent, wanted);
+    const life = this.#interfaces.life(parent);
+    const known = this.#wanted.get(parent);
+    const wanted = known?.life === life ? known.by : new Map<string, readonly string[]>();
+    this.#wanted.set(parent, { life, by: wanted });
     const before = new Set([...wanted.values()].flat());
     const key = `${ifindex} ${who}`;
     if (macs.length === 0) wanted.delete(key);

@@ -1,7 +1,7 @@
 /**
  * VppPlane: a VPP as the data plane of a system lab, so that stories of the embedded one hold for it too.
  *
- * Chosen by DATAPLANE: `vpp` joins phys with veths `eN` (pair-backend attach; host frames of unicast IP do not leave),
+ * Chosen by DATAPLANE: `vpp` joins phys with veths `eN` (pair-backend attach; hosts take frames to neighbours they know),
  * `linux-cp` has real pairs and needs /dev/vhost-net. Phys are named in VPP as their veths are. What VPP needs is in the
  * file that it executes at its start, so a VPP that starts again has its phys by itself.
  */
