@@ -36,7 +36,7 @@ import { deleteMroute, dumpMroutes, setMroute } from './mroutes.ts';
 import { native, SIZE } from './native.ts';
 import { readAdjacencies, readCounters, readTraces } from './observe.ts';
 import { encodePaths, readPaths } from './paths.ts';
-import { addressText, encodeSpec, MAX_LOOKUP_TABLES, macBytes } from './port.ts';
+import { addressText, encodeSpec, labelBytes, MAX_LOOKUP_TABLES, macBytes } from './port.ts';
 
 const MAX_TABLES = 4096;
 const DUMP_BATCH = 4096;
@@ -46,13 +46,6 @@ const RESTART_DELAY_MAX_MS = 10_000;
 const NEIGH_DELETE = 1;
 /** How tableKey names families. */
 const FAMILY_OF: Readonly<Record<string, RouteFamily>> = { v4: 4, v6: 6, mpls: MPLS };
-
-/** A label as the address of a route: network order, in the upper 20 bits. */
-const labelBytes = (text: string): Uint8Array => {
-  const label = Number(text);
-  if (!/^[0-9]{1,7}$/.test(text) || label >= 2 ** 20) throw new Error(`not a label: ${text.slice(0, 64)}`);
-  return Uint8Array.of(label >>> 12, (label >>> 4) & 0xff, (label << 4) & 0xff, 0);
-};
 
 const refuse = (errno: number, what: string): OperationResult => ({
   ok: false,
@@ -266,6 +259,9 @@ export class EmbeddedDataPlane implements DataPlane {
         return this.#neighbour(object, op === 'delete');
       case 'pathset':
         return op === 'set' ? this.#setPathSet(object, handle) : this.#deletePathSet(handle);
+      case 'interconnect':
+      case 'punt':
+        return refuse(-95, object.kind); // it has no PuntPlane: nobody asks
       case 'mroute':
         return (op === 'set' ? setMroute : deleteMroute)(this.#attached().handle, devices, object);
     }

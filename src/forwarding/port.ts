@@ -169,3 +169,10 @@ export const addressText = (af: number, words: Uint32Array, at: number): string 
 
 /** 4 or 6, as the library counts families. */
 export const afOf = (address: string): 4 | 6 => (familyOf(address) === AF_INET6 ? 6 : 4);
+
+/** A label as the address of a route: network order, in the upper 20 bits. */
+export const labelBytes = (text: string): Uint8Array => {
+  const label = Number(text);
+  if (!/^[0-9]{1,7}$/.test(text) || label >= 2 ** 20) throw new Error(`not a label: ${text.slice(0, 64)}`);
+  return Uint8Array.of(label >>> 12, (label >>> 4) & 0xff, (label << 4) & 0xff, 0);
+};

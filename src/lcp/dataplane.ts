@@ -6,6 +6,7 @@
 // values. A driver keeps caches (name -> index) that it rebuilds in connect; nothing else.
 
 import type { Family, Kind, LcpObject, RouteFamily } from './objects.ts';
+import type { PuntPlane } from './puntplane.ts';
 
 export type DataPlaneState = 'down' | 'up';
 
@@ -257,6 +258,8 @@ export interface DataPlane {
   readonly phys?: PhySource;
   /** Its interfaces as they are there, where they can be changed there. */
   readonly seen?: SeenSource;
+  /** What it punts, where it can be told what to punt (kinds `interconnect` and `punt`). */
+  readonly punts?: PuntPlane;
 
   /** Begins to bring it up; onState tells when. Calls again by itself after it went down. */
   connect(listener: DataPlaneListener): void;

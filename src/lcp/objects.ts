@@ -4,6 +4,9 @@
 // namespace), never a kernel index, so that an object is the same one before and after a restart.
 // Routes are bulk and never appear as objects: see prefixtable.ts and RouteBatch in dataplane.ts.
 
+import { isDeepStrictEqual } from 'node:util';
+import { type Interconnect, type Punt, puntKey } from './puntobjects.ts';
+
 /** Address family as the data planes count it. */
 export type Family = 4 | 6;
 /** AF_MPLS: routes that are found by label. Their "address" is the label in the upper 20 bits of the first word. */
@@ -12,7 +15,18 @@ export const MPLS = 28;
 export type RouteFamily = Family | typeof MPLS;
 
 /** Kinds in the order in which they must exist; deletes go the other way. Routes come after pathset. */
-export const KINDS = ['pair', 'table', 'subif', 'link', 'address', 'neighbour', 'pathset', 'mroute'] as const;
+export const KINDS = [
+  'pair',
+  'table',
+  'subif',
+  'link',
+  'address',
+  'neighbour',
+  'pathset',
+  'mroute',
+  'interconnect',
+  'punt',
+] as const;
 export type Kind = (typeof KINDS)[number];
 
 export type HostType = 'tap' | 'tun';
@@ -163,7 +177,7 @@ export interface Mroute {
   readonly host: boolean;
 }
 
-export type LcpObject = Pair | Subif | Link | Table | Address | Neighbour | PathSet | Mroute;
+export type LcpObject = Pair | Subif | Link | Table | Address | Neighbour | PathSet | Mroute | Interconnect | Punt;
 
 export const tableKey = (netns: string, family: RouteFamily, table: number): string =>
   `${netns}/${family === MPLS ? 'mpls' : `v${family}`}/${table}`;
@@ -188,6 +202,10 @@ export function keyOf(o: LcpObject): string {
       return o.id;
     case 'mroute':
       return mrouteKey(o.phy, o.source, o.group);
+    case 'interconnect':
+      return o.name;
+    case 'punt':
+      return puntKey(o);
   }
 }
 
@@ -203,6 +221,7 @@ export const pathsText = (paths: readonly Path[]): string =>
 
 /** Whether two objects of one kind and key ask for the same thing. */
 export function sameObject(a: LcpObject, b: LcpObject): boolean {
+  if (a.kind === 'punt') return isDeepStrictEqual(a, b);
   if (a.kind === 'pathset' && b.kind === 'pathset') return pathsText(a.paths) === pathsText(b.paths);
   const x = a as unknown as Record<string, unknown>;
   const y = b as unknown as Record<string, unknown>;

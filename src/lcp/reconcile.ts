@@ -291,12 +291,14 @@ export class Reconciler {
     this.#wishes.derive();
     if (this.#dataplane.hostsEndWithIt) this.#seeHosts();
     // tables go last: their routes are withdrawn one by one first
+    await this.#apply(this.delta.due('delete', ['interconnect', 'punt'], started));
     await this.#apply(this.delta.due('delete', ['pair', 'subif', 'link', 'address', 'neighbour', 'mroute'], started));
     await this.#apply(this.delta.due('set', ['pair'], started));
     this.#wishes.derive();
     await this.#apply(this.delta.due('set', ['table', 'subif'], this.#now()));
     this.#wishes.derive();
     await this.#apply(this.delta.due('set', ['link', 'address', 'neighbour', 'pathset', 'mroute'], this.#now()));
+    await this.#apply(this.delta.due('set', ['interconnect', 'punt'], this.#now()));
     let more = false;
     for (const ns of this.namespaces.values()) {
       for (const routes of ns.routes) {

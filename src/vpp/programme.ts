@@ -254,6 +254,9 @@ export class Programme {
         return isSet ? this.#setPathSet(object, handle) : this.#deletePathSet(handle);
       case 'mroute':
         return isSet ? this.#mroutes.set(object) : this.#mroutes.delete(object);
+      case 'interconnect':
+      case 'punt':
+        throw new Error(`no ${object.kind} without a PuntPlane`);
     }
   }
 

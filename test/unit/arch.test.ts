@@ -49,9 +49,9 @@ const allowed: Record<string, readonly string[]> = {
   config: [],
   netlink: [],
   lcp: ['netlink'],
-  vpp: ['lcp/dataplane.ts', 'lcp/objects.ts'],
-  forwarding: ['lcp/dataplane.ts', 'lcp/objects.ts'],
-  punt: ['lcp/dataplane.ts', 'lcp/objects.ts'],
+  vpp: ['lcp/dataplane.ts', 'lcp/objects.ts', 'lcp/puntobjects.ts', 'lcp/puntplane.ts'],
+  forwarding: ['lcp/dataplane.ts', 'lcp/objects.ts', 'lcp/puntobjects.ts', 'lcp/puntplane.ts'],
+  punt: ['lcp/dataplane.ts', 'lcp/objects.ts', 'lcp/puntobjects.ts', 'lcp/puntplane.ts'],
   northbound: ['lcp/view.ts', 'punt'],
   cli: ['lcp/view.ts', 'northbound/protocol.ts'],
 };

@@ -207,6 +207,7 @@ export class FakeDataPlane implements dp.DataPlane {
       case 'pathset':
         return set ? this.#setPathset(object.paths, handle) : this.#deletePathset(handle);
     }
+    return refused('NOT_SUPPORTED', object.kind);
   }
 
   #keep<T extends Address | Neighbour>(map: Map<string, T>, object: T, set: boolean): dp.OperationResult {
