@@ -1,0 +1,74 @@
+// PuntView: what the doors may ask of the punt manager, as plain rows.
+
+import type { PuntReason, PuntStat } from '../lcp/puntplane.ts';
+import type { PuntRequest, PuntSpec } from './request.ts';
+
+/**
+ * INIT: asked for, on its way; CREATED: the data plane and the kernel have all of it; PENDING: something that it needs is not
+ * there; FAILED: something was refused and is tried again; BUSY: another punt has what it wants, its turn comes when that
+ * one goes.
+ */
+export type PuntState = 'INIT' | 'CREATED' | 'PENDING' | 'FAILED' | 'BUSY';
+
+export interface PuntEnd {
+  readonly name: string;
+  readonly mac: string;
+  readonly addresses: readonly string[];
+  readonly vrf: number;
+  /** Device of the VRF in the CNF's namespace, '' : none. */
+  readonly vrfName: string;
+}
+
+/** One link between data plane and CNF. Reference: StoneWork's PuntMetadata. */
+export interface PuntLink {
+  readonly vppSelector: string;
+  readonly cnfSelector: string;
+  readonly vpp: PuntEnd;
+  readonly cnf: PuntEnd;
+  /** Other punts use it as well. */
+  readonly shared: boolean;
+}
+
+export interface PuntRow {
+  /** 'cnf|key|label' */
+  readonly id: string;
+  readonly type: PuntSpec['type'];
+  readonly state: PuntState;
+  /** What it waits for, what was refused, who is in the way. */
+  readonly reasons: readonly string[];
+  /** What to do about it, '' when the reasons say it all. */
+  readonly hint: string;
+  /** Clock ms since the state is what it is; times that something refused was tried. */
+  readonly since: number;
+  readonly attempts: number;
+  /** Who asked: 'config', 'cli', … */
+  readonly source: string;
+  readonly links: readonly PuntLink[];
+  /** Kind and key of what it is made of in the data plane. */
+  readonly objects: readonly string[];
+  readonly request: PuntRequest;
+}
+
+export interface PuntChange {
+  readonly id: string;
+  readonly state: PuntState | 'DELETED';
+  readonly reasons: readonly string[];
+}
+
+export interface PuntView {
+  list(): readonly PuntRow[];
+  /** By id text, or by a label that is the only one of its name. */
+  find(name: string): PuntRow | undefined;
+  /**
+   * Takes a request, remembered on disk until del. Throws LcpError and changes nothing: PUNT_EXISTS (one of its id),
+   * PUNT_BUSY (what it wants another has), PUNT_REFUSED (it cannot be had on this data plane, or is wrong).
+   */
+  add(request: PuntRequest, source: string): PuntRow;
+  /** Throws LcpError PUNT_UNKNOWN, and PUNT_CONFIGURED for one that the configuration asks for. */
+  del(name: string): PuntRow;
+  reasons(): readonly PuntReason[];
+  stats(): Promise<readonly PuntStat[]>;
+  /** Where a capture of what a punt sees can be taken: devices by namespace. Throws LcpError PUNT_UNKNOWN, NOT_SUPPORTED. */
+  captures(name: string): readonly { readonly netns: string; readonly device: string }[];
+  watch(watcher: (change: PuntChange) => void): () => void;
+}
