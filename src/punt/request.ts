@@ -104,6 +104,8 @@ export interface AbxSpec {
 
 export interface DhcpProxySpec {
   readonly type: 'dhcp-proxy';
+  /** Families that are relayed. */
+  readonly l3: L3;
   readonly vrf: number;
   readonly withoutCnfVrf: boolean;
 }
