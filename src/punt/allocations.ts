@@ -25,6 +25,8 @@ class Numbers {
   readonly #of: Map<string, number>;
   #asked = new Set<string>();
   changed = false;
+  /** Whether the last end let go of any. */
+  freed = false;
 
   constructor(state: Readonly<Record<string, number>>) {
     this.#of = new Map(Object.entries(state));
@@ -41,10 +43,6 @@ class Numbers {
     return n;
   }
 
-  peek(key: string): number | undefined {
-    return this.#of.get(key);
-  }
-
   set(key: string, n: number): void {
     this.#asked.add(key);
     if (this.#of.get(key) === n) return;
@@ -57,10 +55,12 @@ class Numbers {
   }
 
   end(): void {
+    this.freed = false;
     for (const key of this.#of.keys()) {
       if (this.#asked.has(key)) continue;
       this.#of.delete(key);
       this.changed = true;
+      this.freed = true;
     }
   }
 
@@ -97,6 +97,11 @@ export class Allocations {
     const changed = this.#all.some((numbers) => numbers.changed);
     for (const numbers of this.#all) numbers.changed = false;
     return changed;
+  }
+
+  /** Whether the last end let go of numbers: who was refused one may have it now. */
+  get freed(): boolean {
+    return this.#all.some((numbers) => numbers.freed);
   }
 
   /**
