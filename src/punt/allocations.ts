@@ -20,6 +20,8 @@ export interface Subnet {
   readonly cnf: string;
 }
 
+const ENDLESS = Number.POSITIVE_INFINITY;
+
 /** Lowest free numbers by key; what is not asked for between begin and end is free again. */
 class Numbers {
   readonly #of: Map<string, number>;
@@ -32,13 +34,17 @@ class Numbers {
     this.#of = new Map(Object.entries(state));
   }
 
-  get(key: string, first: number, taken: (key: string) => boolean = () => true): number {
-    this.#asked.add(key);
+  /** The number of a key; undefined: there is none below the end. taken: whether another key's is in the way. */
+  get(key: string, first: number, end: number, taken: (key: string) => boolean = () => true): number | undefined {
     const known = this.#of.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined && known < end) {
+      this.#asked.add(key);
+      return known;
+    }
     const used = new Set([...this.#of].flatMap(([other, n]) => (taken(other) ? [n] : [])));
     let n = first;
     while (used.has(n)) n++;
+    if (n >= end) return undefined;
     this.set(key, n);
     return n;
   }
@@ -112,7 +118,7 @@ export class Allocations {
     if (name === '' || (identity !== undefined && identity === own)) return { id: 0, name: '' };
     const first = identity === undefined ? name : (this.#designated.get(identity) ?? name);
     if (identity !== undefined) this.#designated.set(identity, first);
-    const id = this.#netns.get(first, 1);
+    const id = this.#netns.get(first, 1, ENDLESS) as number;
     if (first !== name) this.#netns.set(name, id);
     return { id, name: first };
   }
@@ -121,8 +127,8 @@ export class Allocations {
   subnet(interconnect: string, cidr: string): Subnet | undefined {
     const prefix = parsePrefix(cidr);
     if (prefix === undefined || prefix.length > 30) return undefined;
-    const index = this.#subnets.get(interconnect, 0);
-    if (index >= 2 ** (30 - prefix.length)) return undefined;
+    const index = this.#subnets.get(interconnect, 0, 2 ** (30 - prefix.length));
+    if (index === undefined) return undefined;
     const base = new DataView(prefix.bytes.buffer, prefix.bytes.byteOffset).getUint32(0);
     const address = (host: number): string => {
       const bytes = new Uint8Array(4);
@@ -135,7 +141,7 @@ export class Allocations {
   /** The same of IPv6: unique local (RFC 4193) ones of fd6c:6370:6400::/48, by the number of the IPv4 one. */
   subnet6(interconnect: string): Subnet {
     const bytes = ipBytes('fd6c:6370:6400::');
-    new DataView(bytes.buffer).setUint16(6, this.#subnets.get(interconnect, 0));
+    new DataView(bytes.buffer).setUint16(6, this.#subnets.get(interconnect, 0, ENDLESS) as number);
     const address = (host: number): string => {
       bytes[15] = host;
       return `${formatIp(bytes)}/126`;
@@ -145,7 +151,7 @@ export class Allocations {
 
   /** Order among what shares an interface: lower goes first. */
   priority(of: string, interconnect: string): number {
-    return this.#priorities.get(`${of} ${interconnect}`, 1, (other) => other.startsWith(`${of} `));
+    return this.#priorities.get(`${of} ${interconnect}`, 1, ENDLESS, (o) => o.startsWith(`${of} `)) as number;
   }
 
   state(): AllocationState {
