@@ -131,6 +131,36 @@ export const errorTable = {
     hint: 'use another driver or leave the feature out',
     retry: 'never',
   },
+  PUNT_BUSY: {
+    title: 'what the punt wants belongs to another one',
+    hint: 'the message names who has it; delete that one first, or ask for something else',
+    retry: 'never',
+  },
+  PUNT_CONFIGURED: {
+    title: 'the punt is one of the configuration',
+    hint: 'take it out of `punts:` and reload',
+    retry: 'never',
+  },
+  PUNT_EXISTS: {
+    title: 'there is a punt of that identity already',
+    hint: '`lcpctl punt show NAME` shows it; delete it first, or choose another name',
+    retry: 'never',
+  },
+  PUNT_JOURNAL: {
+    title: 'the journal of punts cannot be kept',
+    hint: 'the message names the file; give lcpd a directory that it may write to (punt.state) with room on its disk',
+    retry: 'backoff',
+  },
+  PUNT_REFUSED: {
+    title: 'the punt cannot be had',
+    hint: 'the message says why; nothing of it was made',
+    retry: 'never',
+  },
+  PUNT_UNKNOWN: {
+    title: 'there is no punt of that name',
+    hint: '`lcpctl punt list` names them',
+    retry: 'never',
+  },
   VPP_API: {
     title: "VPP's binary API is not as expected",
     hint: 'the message names what differs; `lcpctl vpp` lists which features this VPP cannot have',

@@ -1,0 +1,282 @@
+// Punts: requests from every door, what became of each, and what is remembered of them.
+//
+//   config, lcpctl ─► requests by age ─► derive (pure) ─► rows of the delta table, devices of CNFs ─► states
+//
+// Level-triggered like the mirror: every pass looks at all requests, so who waits, or was in the way, has his turn without
+// being told. Data planes that cannot tell what they hold are answered for by the journal, written before they are told.
+
+import { isDeepStrictEqual } from 'node:util';
+import type { Operation, OperationResult } from '../lcp/dataplane.ts';
+import { type Interconnect, type Punt, puntKey } from '../lcp/puntobjects.ts';
+import type { PuntPlane, PuntReason, PuntStat } from '../lcp/puntplane.ts';
+import { LcpError } from '../lib/errors.ts';
+import { Allocations } from './allocations.ts';
+import { type CnfDevice, type Derived, derivePunts, type Plan, type RoutedEnd } from './derive.ts';
+import type { PuntEnv } from './env.ts';
+import type { Journal } from './journal.ts';
+import { idText, type PuntRequest } from './request.ts';
+import { type Progress, progressOf, rowOf } from './state.ts';
+import type { PuntChange, PuntRow, PuntView } from './view.ts';
+
+/** A row of the delta table, as far as punts look at it. */
+export interface HeldRow {
+  readonly actual: unknown;
+  readonly failure: { readonly message: string; readonly hint: string; readonly attempts: number } | undefined;
+}
+
+export interface PuntParts {
+  readonly env: PuntEnv;
+  readonly plane: PuntPlane;
+  readonly journal: Journal;
+  readonly rows: {
+    want(kind: 'interconnect' | 'punt', key: string, object: Interconnect | Punt | undefined): void;
+    row(kind: 'interconnect' | 'punt', key: string): HeldRow | undefined;
+    isOpen(kind: 'interconnect' | 'punt', key: string): boolean;
+    invalidate(kind: 'punt', key: string): void;
+  };
+  /** Devices in the namespaces of CNFs. */
+  readonly devices: {
+    want(devices: readonly CnfDevice[]): void;
+    state(netns: string, name: string): 'settled' | 'absent' | { readonly reason: string; readonly attempts: number };
+  };
+  /** Interconnects that are to be pairs. */
+  routed(ends: readonly RoutedEnd[]): void;
+  readonly generation: () => string;
+  readonly now: () => number;
+}
+
+interface Asked {
+  readonly request: PuntRequest;
+  readonly source: string;
+}
+
+const NOTHING: Derived = {
+  plans: new Map(),
+  interconnects: new Map(),
+  punts: new Map(),
+  devices: [],
+  routed: [],
+  renumbered: false,
+};
+
+export class Punts implements PuntView {
+  readonly #parts: PuntParts;
+  /** In the order of their age, by id. */
+  readonly #asked = new Map<string, Asked>();
+  readonly #allocations: Allocations;
+  readonly #watchers = new Set<(change: PuntChange) => void>();
+  readonly #progress = new Map<string, Progress>();
+  #derived = NOTHING;
+  #dirty = true;
+  #stopped = false;
+
+  constructor(parts: PuntParts) {
+    this.#parts = parts;
+    const { journal } = parts;
+    this.#allocations = new Allocations(journal.numbers);
+    for (const { request, source } of journal.requests) this.#asked.set(idText(request.id), { request, source });
+  }
+
+  /** Called when a pass is to be made, so that somebody may wake the pipeline. */
+  onAgain: () => void = () => undefined;
+
+  /** Something that punts depend on may have changed. */
+  review(): void {
+    this.#dirty = true;
+  }
+
+  get isDirty(): boolean {
+    return this.#dirty;
+  }
+
+  /** Makes the requests of the configuration these; the others stay. */
+  configure(requests: readonly PuntRequest[]): void {
+    const wanted = new Map(requests.map((request) => [idText(request.id), request]));
+    for (const [id, { source }] of this.#asked) if (source === 'config' && !wanted.has(id)) this.#asked.delete(id);
+    for (const [id, request] of wanted) this.#asked.set(id, { request, source: 'config' });
+    this.#again();
+  }
+
+  #again(): void {
+    this.#dirty = true;
+    this.onAgain();
+  }
+
+  /** Wants nothing any more: all that was made goes, what was asked for is remembered. */
+  stop(): void {
+    this.#stopped = true;
+    this.#again();
+  }
+
+  /** The data plane came up: what it cannot tell itself is told it. */
+  up(): void {
+    const { journal, plane, generation } = this.#parts;
+    const now = generation();
+    plane.recall(
+      now,
+      journal.held(now).map(({ punt }) => punt),
+    );
+    this.#dirty = true;
+  }
+
+  /** The data plane was read: what it was being told when somebody died is told again. */
+  adopted(): void {
+    const { journal, rows, generation } = this.#parts;
+    for (const { punt, sure } of journal.held(generation())) if (!sure) rows.invalidate('punt', puntKey(punt));
+  }
+
+  /** One pass, when something changed. */
+  derive(): void {
+    if (!this.#dirty) return;
+    this.#dirty = false;
+    const { env, rows, devices, journal, routed } = this.#parts;
+    const requests = this.#stopped ? [] : [...this.#asked.values()].map(({ request }) => request);
+    const derived = derivePunts(requests, env, this.#allocations);
+    // on the disk before anything is named by them
+    if (derived.renumbered && !this.#stopped) journal.renumber(this.#allocations.state());
+    const before = this.#derived;
+    this.#derived = derived;
+    for (const key of before.punts.keys()) if (!derived.punts.has(key)) rows.want('punt', key, undefined);
+    for (const key of before.interconnects.keys()) {
+      if (!derived.interconnects.has(key)) rows.want('interconnect', key, undefined);
+    }
+    for (const [key, object] of derived.interconnects) rows.want('interconnect', key, object);
+    for (const [key, object] of derived.punts) rows.want('punt', key, object);
+    devices.want(derived.devices);
+    if (!isDeepStrictEqual(before.routed, derived.routed)) routed(derived.routed);
+    this.settle();
+  }
+
+  /** Looks at what became of everything and tells whose state is another one. */
+  settle(): void {
+    const { rows, devices, now } = this.#parts;
+    for (const plan of this.#derived.plans.values()) {
+      const next = progressOf(plan, this.#derived, rows, devices);
+      const last = this.#progress.get(plan.id);
+      if (last?.state === next.state && isDeepStrictEqual(last.reasons, next.reasons)) {
+        this.#progress.set(plan.id, { ...next, since: last.since });
+        continue;
+      }
+      // who is told of CREATED has been told of INIT
+      if (next.state === 'CREATED' && last?.state !== 'INIT') this.#tell(plan.id, 'INIT', []);
+      this.#progress.set(plan.id, { ...next, since: now() });
+      this.#tell(plan.id, next.state, next.reasons);
+    }
+    for (const id of [...this.#progress.keys()]) {
+      if (this.#derived.plans.has(id)) continue;
+      this.#progress.delete(id);
+      this.#tell(id, 'DELETED', []);
+    }
+  }
+
+  #tell(id: string, state: PuntChange['state'], reasons: readonly string[]): void {
+    for (const watcher of this.#watchers) watcher({ id, state, reasons });
+  }
+
+  /** Applies operations; what the data plane will not be able to tell of is in the journal before. */
+  async through(
+    operations: readonly Operation[],
+    apply: (operations: readonly Operation[]) => Promise<OperationResult[]>,
+  ): Promise<OperationResult[]> {
+    const { journal, plane, generation } = this.#parts;
+    const puntOf = ({ object }: Operation): Punt | undefined =>
+      object.kind === 'punt' && plane.forgets(object) ? object : undefined;
+    const told = operations.flatMap((operation) => puntOf(operation) ?? []);
+    if (told.length === 0) return apply(operations);
+    const at = generation();
+    let refused: OperationResult | undefined;
+    try {
+      journal.intend(told, at);
+    } catch (error) {
+      if (!(error instanceof LcpError)) throw error;
+      refused = { ok: false, code: error.code, message: error.message, hint: error.hint };
+    }
+    const sent = refused === undefined ? operations : operations.filter((o) => puntOf(o) === undefined);
+    const answers = await apply(sent);
+    const byOperation = new Map(sent.map((operation, i) => [operation, answers[i] as OperationResult]));
+    const results = operations.map((operation) => byOperation.get(operation) ?? (refused as OperationResult));
+    const had = (op: Operation['op']): Punt[] =>
+      operations.flatMap((o, i) => (o.op === op && results[i]?.ok === true ? (puntOf(o) ?? []) : []));
+    journal.done(had('set'), had('delete'), at);
+    return results;
+  }
+
+  // --- the doors ---
+
+  #row(id: string): PuntRow {
+    const asked = this.#asked.get(id) as Asked;
+    const plan = this.#derived.plans.get(id);
+    return rowOf(id, asked.request, asked.source, plan, this.#progress.get(id), this.#parts.now());
+  }
+
+  list(): readonly PuntRow[] {
+    return [...this.#asked.keys()].map((id) => this.#row(id));
+  }
+
+  find(name: string): PuntRow | undefined {
+    if (this.#asked.has(name)) return this.#row(name);
+    const found = [...this.#asked].filter(([, { request }]) => request.id.label === name);
+    return found.length === 1 ? this.#row((found[0] as [string, Asked])[0]) : undefined;
+  }
+
+  add(request: PuntRequest, source: string): PuntRow {
+    const id = idText(request.id);
+    if (this.#asked.has(id)) {
+      throw new LcpError('PUNT_EXISTS', { op: 'add punt', key: id, message: `punt already exists: ${id}` });
+    }
+    const { env, journal } = this.#parts;
+    const others = [...this.#asked.values()].map((asked) => asked.request);
+    const trial = derivePunts([...others, request], env, new Allocations(this.#allocations.state()));
+    const { state, reasons, hint } = trial.plans.get(id) as Plan;
+    if (state === 'busy' || state === 'refused') {
+      const code = state === 'busy' ? 'PUNT_BUSY' : 'PUNT_REFUSED';
+      throw new LcpError(code, { op: 'add punt', key: id, message: reasons.join('; '), ...(hint ? { hint } : {}) });
+    }
+    journal.keep(request, source);
+    this.#asked.set(id, { request, source });
+    this.#again();
+    return this.#row(id);
+  }
+
+  del(name: string): PuntRow {
+    const row = this.find(name);
+    if (row === undefined) {
+      throw new LcpError('PUNT_UNKNOWN', { op: 'delete punt', key: name, message: `no punt ${name}` });
+    }
+    if (row.source === 'config') {
+      const message = `punt ${row.id} is one of the configuration`;
+      throw new LcpError('PUNT_CONFIGURED', { op: 'delete punt', key: name, message });
+    }
+    this.#parts.journal.drop(row.id);
+    this.#asked.delete(row.id);
+    this.#again();
+    return row;
+  }
+
+  reasons(): readonly PuntReason[] {
+    return this.#parts.plane.reasons;
+  }
+
+  stats(): Promise<readonly PuntStat[]> {
+    return this.#parts.plane.stats();
+  }
+
+  captures(name: string): readonly { readonly netns: string; readonly device: string }[] {
+    const row = this.find(name);
+    if (row === undefined) {
+      throw new LcpError('PUNT_UNKNOWN', { op: 'capture', key: name, message: `no punt ${name}` });
+    }
+    const names = this.#derived.plans.get(row.id)?.interconnects ?? [];
+    const taps = this.#derived.devices.filter((device) => names.includes(device.name));
+    if (taps.length === 0) {
+      const message = `punt ${row.id} has no device that frames could be seen on`;
+      throw new LcpError('NOT_SUPPORTED', { op: 'capture', key: name, message });
+    }
+    return taps.map(({ netns, name: device }) => ({ netns, device }));
+  }
+
+  watch(watcher: (change: PuntChange) => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+}
