@@ -3,6 +3,9 @@
 // Invariants: a Config exists only when the whole text was valid; it is never changed in place (a reload makes
 // a new one and compares, see diff.ts). YAML keys are kebab-case, these are the same names in camelCase.
 
+import { dirname } from 'node:path/posix';
+import type { PuntConfig } from './puntconfig.ts';
+
 /** A host interface: `tap` carries Ethernet frames (multi-point), `tun` carries IP packets (point-to-point). */
 export type PairType = 'tap' | 'tun';
 
@@ -128,6 +131,18 @@ export interface RetryConfig {
   readonly maxMs: number;
 }
 
+/** What punts are made with. */
+export interface PuntSettings {
+  /** Path that clients of punt sockets write to, of the embedded data plane; VPP has its own. */
+  readonly socket: string;
+  /** Subnets of interconnects are cut from it. */
+  readonly interconnectAllocCidr: string;
+  /** Directory of memif sockets. */
+  readonly memifDirectory: string;
+  /** Directory of what is remembered: punts that were asked for over a door, numbers that are kept. */
+  readonly state: string;
+}
+
 /** The whole configuration. */
 export interface Config {
   readonly dataplane: DataplaneConfig;
@@ -142,6 +157,8 @@ export interface Config {
   readonly delStaticOnLinkDown: boolean;
   /** True: while a phy has no carrier, routes of dynamic origin (every other rtm_protocol) over it are withdrawn. */
   readonly delDynamicOnLinkDown: boolean;
+  readonly punts: readonly PuntConfig[];
+  readonly punt: PuntSettings;
   readonly control: ControlConfig;
   readonly log: LogConfig;
   readonly netlink: NetlinkConfig;
@@ -150,6 +167,9 @@ export interface Config {
 
 /** Default path of the control socket, also lcpctl's. */
 export const defaultControlSocket = '/run/lcpd/lcpd.sock';
+
+/** Where a file of lcpd's own is when the configuration does not say: beside the control socket. */
+export const besideControl = (controlSocket: string, name: string): string => `${dirname(controlSocket)}/${name}`;
 
 /** Areas that log, by folder. */
 export const logAreas = ['main', 'config', 'netlink', 'lcp', 'forwarding', 'vpp', 'northbound'] as const;

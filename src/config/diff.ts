@@ -1,13 +1,20 @@
 // Reload by difference: what changes between two configurations, and what a running lcpd can change.
 //
-// Invariants: a pair is known by its phy. Values that were read once at start (sockets, table memory, driver)
+// Invariants: a pair is known by its phy, a punt by its identity. Values that were read once at start (sockets, table memory, driver)
 // are named as needing a restart and stay as they are until then; the rest of the reload is still applied.
 
+import { isDeepStrictEqual } from 'node:util';
 import type { Config, PairConfig } from './config.ts';
+import { type PuntConfig, puntIdText } from './puntconfig.ts';
 
 export interface PairChange {
   readonly from: PairConfig;
   readonly to: PairConfig;
+}
+
+export interface PuntChange {
+  readonly from: PuntConfig;
+  readonly to: PuntConfig;
 }
 
 export interface ConfigDiff {
@@ -16,6 +23,12 @@ export interface ConfigDiff {
     readonly removed: readonly PairConfig[];
     /** Same phy; another host, namespace or type: the host interface is made anew. */
     readonly changed: readonly PairChange[];
+  };
+  readonly punts: {
+    readonly added: readonly PuntConfig[];
+    readonly removed: readonly PuntConfig[];
+    /** Same identity; what is asked for is another. */
+    readonly changed: readonly PuntChange[];
   };
   /** Keys applied at once, as written in YAML: `log.level`. */
   readonly live: readonly string[];
@@ -46,6 +59,10 @@ const startSettings: readonly [string, (config: Config) => unknown][] = [
   ['dataplane.workers', (config) => config.dataplane.workers],
   ['dataplane.memory', (config) => config.dataplane.memoryBytes],
   ['dataplane.socket', (config) => config.dataplane.socket],
+  ['punt.socket', (config) => config.punt.socket],
+  ['punt.interconnect-alloc-cidr', (config) => config.punt.interconnectAllocCidr],
+  ['punt.memif-directory', (config) => config.punt.memifDirectory],
+  ['punt.state', (config) => config.punt.state],
   ['control.socket', (config) => config.control.socket],
   ['control.mode', (config) => config.control.mode],
   ['control.group', (config) => config.control.group],
@@ -53,6 +70,22 @@ const startSettings: readonly [string, (config: Config) => unknown][] = [
   ['netlink.queue-messages', (config) => config.netlink.queueMessages],
   ['netlink.neighbours', (config) => config.netlink.neighbours],
 ];
+
+/** Punts by their identity: the order in which they are written means nothing but who asked first. */
+function diffPunts(from: readonly PuntConfig[], to: readonly PuntConfig[]): ConfigDiff['punts'] {
+  const before = new Map(from.map((punt) => [puntIdText(punt), punt]));
+  const after = new Set(to.map(puntIdText));
+  const changed: PuntChange[] = [];
+  for (const punt of to) {
+    const old = before.get(puntIdText(punt));
+    if (old !== undefined && !isDeepStrictEqual(old, punt)) changed.push({ from: old, to: punt });
+  }
+  return {
+    added: to.filter((punt) => !before.has(puntIdText(punt))),
+    removed: from.filter((punt) => !after.has(puntIdText(punt))),
+    changed,
+  };
+}
 
 /** What is different in `to`. */
 export function diffConfig(from: Config, to: Config): ConfigDiff {
@@ -71,6 +104,7 @@ export function diffConfig(from: Config, to: Config): ConfigDiff {
       removed: from.pairs.filter((pair) => !after.has(pair.phy)),
       changed,
     },
+    punts: diffPunts(from.punts, to.punts),
     live: differing(liveSettings),
     restartNeeded: differing(startSettings),
   };
@@ -83,5 +117,5 @@ export function diffConfig(from: Config, to: Config): ConfigDiff {
 export function applicableConfig(from: Config, to: Config): Config {
   const { ethertypes, osi } = to.dataplane.vpp;
   const dataplane = { ...from.dataplane, vpp: { ...from.dataplane.vpp, ethertypes, osi } };
-  return { ...to, dataplane, control: from.control, netlink: from.netlink };
+  return { ...to, dataplane, punt: from.punt, control: from.control, netlink: from.netlink };
 }

@@ -6,9 +6,9 @@
 
 import { readFileSync } from 'node:fs';
 import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
-import type { z } from 'zod';
 import { LcpError, messageOf, systemErrorOf } from '../lib/errors.ts';
 import type { Config } from './config.ts';
+import { type Finding, findingsOf, formatPath } from './findings.ts';
 import { configSchema, keysAt, toConfig } from './schema.ts';
 import { shapeProblem } from './shape.ts';
 import { suggestion } from './suggest.ts';
@@ -30,15 +30,6 @@ type ParsedDocument = ReturnType<typeof parseDocument>;
 
 const MAX_TEXT_BYTES = 2 ** 20;
 const MAX_ERRORS = 200;
-
-function formatPath(path: Path): string {
-  let text = '';
-  for (const step of path) {
-    if (typeof step === 'number') text += `[${step}]`;
-    else text += text === '' ? String(step) : `.${String(step)}`;
-  }
-  return text;
-}
 
 /** Byte offset of the value at `path`, or of its key; of the nearest thing around it when it is not there. */
 function offsetOf(document: ParsedDocument, path: Path, wantKey: boolean): number {
@@ -67,98 +58,12 @@ function offsetOf(document: ParsedDocument, path: Path, wantKey: boolean): numbe
   return offset;
 }
 
-const typeNames: Readonly<Record<string, string>> = {
-  string: 'a text',
-  number: 'a number',
-  int: 'a whole number',
-  boolean: 'true or false',
-  object: 'a map',
-  record: 'a map',
-  array: 'a list',
-};
-
-function nameOf(value: unknown): string {
-  if (value === null) return 'nothing';
-  if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object') return 'a map';
-  const shown = typeof value === 'string' ? JSON.stringify(value) : String(value);
-  return shown.length > 40 ? `${shown.slice(0, 40)}…` : shown;
-}
-
-function valueAt(root: unknown, path: Path): unknown {
-  let value = root;
-  for (const step of path) {
-    if (value === null || typeof value !== 'object' || !Object.hasOwn(value, step)) return undefined;
-    value = (value as Record<PropertyKey, unknown>)[step];
-  }
-  return value;
-}
-
-function typeHint(expected: string, value: unknown, path: Path): string {
-  if (path.at(-1) === 'mode') return 'write it in quotes, like "0660": without them YAML reads a decimal number';
-  if (value === null) return 'remove the key or give it a value';
-  if (expected === 'string' && typeof value !== 'object') return 'write it in quotes';
-  if (expected === 'boolean') return 'write true or false: "yes", "no", "on" and "off" are texts in YAML 1.2';
-  if (typeof value === 'string' && value !== '' && Number.isFinite(Number(value))) return 'write it without quotes';
-  if (expected === 'array') return 'begin each element with "- "';
-  return `give ${typeNames[expected] ?? expected}`;
-}
-
-interface Finding {
-  readonly path: Path;
-  readonly message: string;
-  readonly hint: string;
-  readonly wantKey?: boolean;
-}
-
-/** What one issue of the schema means to the operator. */
-function findingsOf(issue: z.core.$ZodIssue, root: unknown): Finding[] {
-  const { path } = issue;
-  const value = valueAt(root, path);
-  switch (issue.code) {
-    case 'unrecognized_keys':
-      return issue.keys.map((key) => ({
-        path: [...path, key],
-        message: `unknown key "${key}"`,
-        hint: suggestion(key, keysAt(path)),
-        wantKey: true,
-      }));
-    case 'invalid_key': {
-      const key = String(path.at(-1));
-      return [
-        { path, message: `unknown key "${key}"`, hint: suggestion(key, keysAt(path.slice(0, -1))), wantKey: true },
-      ];
-    }
-    case 'invalid_type': {
-      if (value === undefined) {
-        const key = String(path.at(-1));
-        return [{ path, message: `"${key}" is missing`, hint: 'every pair has a phy and a host' }];
-      }
-      const wanted = typeNames[issue.expected] ?? issue.expected;
-      const message = `expected ${wanted}, found ${nameOf(value)}`;
-      return [{ path, message, hint: typeHint(issue.expected, value, path) }];
-    }
-    case 'invalid_value': {
-      const known = issue.values.map(String);
-      const hint = typeof value === 'string' ? suggestion(value, known) : `known: ${known.join(', ')}`;
-      return [{ path, message: `${nameOf(value)} is not one of ${known.join(', ')}`, hint }];
-    }
-    case 'too_small':
-      return [{ path, message: `${nameOf(value)} is too small`, hint: `the least is ${issue.minimum}` }];
-    case 'too_big':
-      return [{ path, message: `${nameOf(value)} is too large`, hint: `the most is ${issue.maximum}` }];
-    default: {
-      const params = issue.code === 'custom' ? issue.params : undefined;
-      return [
-        { path, message: issue.message, hint: typeof params?.hint === 'string' ? params.hint : 'see lcpd.full.yaml' },
-      ];
-    }
-  }
-}
-
 // The parser's words where they say enough, ours where they do not.
 const syntaxWords: Readonly<Record<string, { message?: string; hint: string }>> = {
-  DUPLICATE_KEY: { message: 'this key is written twice', hint: 'keep one of them; all pairs go into one list' },
+  DUPLICATE_KEY: {
+    message: 'this key is written twice',
+    hint: 'keep one of them; all pairs, and all punts, go into one list',
+  },
   TAB_AS_INDENT: { hint: 'indent with spaces' },
   BAD_INDENT: { hint: 'give the lines of one block the same indentation' },
   MULTIPLE_DOCS: { message: 'a second document begins here', hint: 'remove the "---" line' },
@@ -193,10 +98,10 @@ function checkDocument(text: string): LoadResult {
     const root: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
     const parsed = configSchema.safeParse(root);
     if (parsed.success && Object.hasOwn(root as object, '__proto__')) {
-      add(0, '__proto__', 'unknown key "__proto__"', suggestion('__proto__', keysAt([])));
+      add(0, '__proto__', 'unknown key "__proto__"', suggestion('__proto__', keysAt([], root)));
     }
     const findings: Finding[] = [
-      ...(parsed.error?.issues ?? []).flatMap((issue) => findingsOf(issue, root)),
+      ...(parsed.error?.issues ?? []).flatMap((issue) => findingsOf(issue, root, keysAt)),
       ...crossProblems(root),
     ];
     for (const { path, message, hint, wantKey } of findings) {

@@ -9,6 +9,11 @@ export interface Problem {
   readonly hint: string;
 }
 
+/** A problem of the value at `path` of a document. */
+export interface PathProblem extends Problem {
+  readonly path: readonly (string | number)[];
+}
+
 const IFNAMSIZ = 16;
 const NAME_MAX = 255;
 const SUN_PATH_BYTES = 108;
@@ -70,6 +75,15 @@ export function socketPathProblem(path: string): Problem | undefined {
   const bytes = Buffer.byteLength(path);
   if (bytes >= SUN_PATH_BYTES) return { message: `the socket path has ${bytes} bytes, at most 107 fit`, hint };
   return undefined;
+}
+
+/** Paths of directories that lcpd makes; sockets in them have names of up to 32 bytes. */
+export function directoryProblem(path: string): Problem | undefined {
+  const hint = 'give an absolute path of at most 75 bytes, e.g. /var/lib/lcpd';
+  if (!path.startsWith('/')) return { message: 'the path of the directory is not absolute', hint };
+  if (UNPRINTABLE.test(path)) return { message: 'the path of the directory contains control characters', hint };
+  const bytes = Buffer.byteLength(path);
+  return bytes > 75 ? { message: `the path of the directory has ${bytes} bytes, at most 75 fit`, hint } : undefined;
 }
 
 const units: Readonly<Record<string, number>> = { '': 1, B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };

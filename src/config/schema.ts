@@ -4,9 +4,9 @@
 // values are in validate.ts. A section written with nothing in it (`pairs:`) counts as left out, because that is
 // what remains when all its lines are commented out. config/lcpd.full.yaml shows every key; a test compares.
 
-import { dirname } from 'node:path/posix';
 import { z } from 'zod';
 import {
+  besideControl,
   type Config,
   defaultControlSocket,
   drivers,
@@ -18,32 +18,24 @@ import {
   unpairedRoutes,
   vppTransports,
 } from './config.ts';
+import { list, reading, report, section, text } from './fields.ts';
 import {
+  directoryProblem,
   formatSize,
   ifnameProblem,
   netnsProblem,
-  type Problem,
   parseSize,
   patternProblem,
   socketPathProblem,
   vppInterfaceProblem,
 } from './names.ts';
+import { puntSchema, puntShape, toPunt } from './punts.ts';
+import { allocationCidr } from './puntvalues.ts';
+import { record } from './written.ts';
 
 const KIB = 2 ** 10;
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
-
-/** Reports a problem as an issue that carries its hint along. */
-function report(ctx: z.RefinementCtx, problem: Problem): void {
-  ctx.addIssue({ code: 'custom', message: problem.message, params: { hint: problem.hint } });
-}
-
-function text(problemOf: (value: string) => Problem | undefined) {
-  return z.string().superRefine((value, ctx) => {
-    const problem = problemOf(value);
-    if (problem !== undefined) report(ctx, problem);
-  });
-}
 
 /** A number of bytes, plain or with a binary unit. */
 function size(least: number, most: number) {
@@ -92,11 +84,6 @@ function protocols(names: Readonly<Record<string, number>>, least: number, most:
   return z.preprocess((value) => value ?? [], all).transform((values) => [...new Set(values)].sort((a, b) => a - b));
 }
 
-/** A section: an object, or nothing. */
-function section<T extends z.ZodRawShape>(shape: T) {
-  return z.preprocess((value) => value ?? {}, z.strictObject(shape));
-}
-
 const ifname = text(ifnameProblem);
 const netns = text(netnsProblem);
 const level = z.enum(logLevels);
@@ -130,8 +117,8 @@ export const configSchema = z.strictObject({
     socket: text(socketPathProblem).optional(),
   }),
   netns: netns.optional(),
-  pairs: z.preprocess((value) => value ?? [], z.array(pairSchema).max(1024)),
-  'auto-pairs': z.preprocess((value) => value ?? [], z.array(autoPairSchema).max(64)),
+  pairs: list(pairSchema, 1024),
+  'auto-pairs': list(autoPairSchema, 64),
   sync: section({
     'vpp-to-linux': z.boolean().default(false),
     unnumbered: z.boolean().default(true),
@@ -140,6 +127,13 @@ export const configSchema = z.strictObject({
   'unpaired-routes': z.enum(unpairedRoutes).default('punt'),
   'del-static-on-link-down': z.boolean().default(false),
   'del-dynamic-on-link-down': z.boolean().default(false),
+  punts: list(puntSchema, 1024),
+  punt: section({
+    socket: text(socketPathProblem).optional(),
+    'interconnect-alloc-cidr': reading(z.string(), allocationCidr).default('192.168.111.0/24'),
+    'memif-directory': text(directoryProblem).optional(),
+    state: text(directoryProblem).default('/var/lib/lcpd'),
+  }),
   control: section({
     socket: text(socketPathProblem).default(defaultControlSocket),
     mode: fileMode.default(0o660),
@@ -162,11 +156,6 @@ export const configSchema = z.strictObject({
 
 export type ParsedConfig = z.output<typeof configSchema>;
 
-/** Where the forwarder's socket is when the configuration does not say: beside the control socket. */
-export function forwarderSocket(controlSocket: string): string {
-  return `${dirname(controlSocket)}/fwd.sock`;
-}
-
 /** The Config of a checked document: other names, and the defaults that depend on other values. */
 export function toConfig(parsed: ParsedConfig): Config {
   const { dataplane, control, log, netlink, retry } = parsed;
@@ -183,7 +172,7 @@ export function toConfig(parsed: ParsedConfig): Config {
       },
       workers: dataplane.workers,
       memoryBytes: dataplane.memory,
-      socket: dataplane.socket ?? forwarderSocket(control.socket),
+      socket: dataplane.socket ?? besideControl(control.socket, 'fwd.sock'),
     },
     netns: parsed.netns,
     pairs: parsed.pairs.map((pair) => ({
@@ -201,6 +190,13 @@ export function toConfig(parsed: ParsedConfig): Config {
     unpairedRoutes: parsed['unpaired-routes'],
     delStaticOnLinkDown: parsed['del-static-on-link-down'],
     delDynamicOnLinkDown: parsed['del-dynamic-on-link-down'],
+    punts: parsed.punts.map((punt) => toPunt(punt, { key: 'config', netns: parsed.netns ?? '' })),
+    punt: {
+      socket: parsed.punt.socket ?? besideControl(control.socket, 'punt.sock'),
+      interconnectAllocCidr: parsed.punt['interconnect-alloc-cidr'],
+      memifDirectory: parsed.punt['memif-directory'] ?? besideControl(control.socket, 'memif'),
+      state: parsed.punt.state,
+    },
     control: { socket: control.socket, mode: control.mode, group: control.group },
     log: { level: log.level, areas: { ...log.areas } },
     netlink: {
@@ -220,18 +216,32 @@ function keysOf(schema: z.ZodType): string[] {
     ]);
   }
   if (schema instanceof z.ZodPipe) return keysOf(schema.out as z.ZodType);
+  if (schema instanceof z.ZodOptional) return keysOf(schema.unwrap() as z.ZodType);
   if (schema instanceof z.ZodArray) return keysOf(schema.element as z.ZodType).map((inner) => `*.${inner}`);
+  if (schema instanceof z.ZodDiscriminatedUnion)
+    return [...new Set(schema.options.flatMap((option) => keysOf(option as z.ZodType)))];
   return [];
 }
 
 /** Every key of the schema, dotted, list elements as `*`: `dataplane`, `dataplane.driver`, `pairs.*.phy`, … */
 export const schemaKeys: readonly string[] = keysOf(configSchema);
 
-/** The keys that may stand in the object at `path` (list indexes as numbers). */
-export function keysAt(path: readonly PropertyKey[]): string[] {
-  const prefix = path.map((step) => (typeof step === 'number' ? '*' : String(step))).join('.');
-  if (prefix === 'log.areas') return [...logAreas];
-  const start = prefix === '' ? '' : `${prefix}.`;
-  const inside = schemaKeys.filter((key) => key.startsWith(start)).map((key) => key.slice(start.length));
+const keysWithin = (keys: readonly string[], path: readonly PropertyKey[]): string[] => {
+  const start = path.map((step) => (typeof step === 'number' ? '*.' : `${String(step)}.`)).join('');
+  const inside = keys.filter((key) => key.startsWith(start)).map((key) => key.slice(start.length));
   return inside.filter((key) => !key.includes('.'));
+};
+
+/** The keys that may stand in the entry of a punt, at `path` within it. */
+export function puntKeysAt(entry: unknown, path: readonly PropertyKey[]): string[] {
+  return keysWithin(keysOf(puntShape(record(entry).type) ?? puntSchema), path);
+}
+
+/** The keys that may stand in the object at `path` (list indexes as numbers) of a document. */
+export function keysAt(path: readonly PropertyKey[], document: unknown): string[] {
+  if (path.join('.') === 'log.areas') return [...logAreas];
+  const [first, index, ...within] = path;
+  if (first !== 'punts' || typeof index !== 'number') return keysWithin(schemaKeys, path);
+  const { punts } = record(document);
+  return puntKeysAt(Array.isArray(punts) ? punts[index] : undefined, within);
 }

@@ -3,27 +3,16 @@
 // Invariants: it looks at the document as written, not at the checked one, so that these errors come together
 // with all the others: values of a wrong type are left out here, the schema reports them.
 
-import { defaultControlSocket } from './config.ts';
-import { ifnameProblem, type Problem, vppInterfaceProblem } from './names.ts';
-
-/** A problem of the value at `path`. */
-export interface PathProblem extends Problem {
-  readonly path: readonly (string | number)[];
-}
-
-function record(value: unknown): Record<string, unknown> {
-  return value !== null && typeof value === 'object' && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
-}
-
-function stringOf(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined;
-}
+import { besideControl, defaultControlSocket } from './config.ts';
+import { ifnameProblem, type PathProblem, vppInterfaceProblem } from './names.ts';
+import { puntsProblems } from './puntrules.ts';
+import { record, stringOf } from './written.ts';
 
 function place(netns: string | undefined): string {
   return netns === undefined ? "in lcpd's own namespace" : `in namespace ${netns}`;
 }
 
-function pairProblems(document: Record<string, unknown>): PathProblem[] {
+function pairProblems(document: Readonly<Record<string, unknown>>): PathProblem[] {
   const pairs = Array.isArray(document.pairs) ? document.pairs.map(record) : [];
   const defaultNetns = stringOf(document.netns);
   const problems: PathProblem[] = [];
@@ -69,7 +58,7 @@ function pairProblems(document: Record<string, unknown>): PathProblem[] {
 }
 
 /** What only a data plane with interfaces of its own has. */
-function syncProblems(document: Record<string, unknown>): PathProblem[] {
+function syncProblems(document: Readonly<Record<string, unknown>>): PathProblem[] {
   const problems: PathProblem[] = [];
   const sync = record(document.sync);
   const hint = 'say dataplane: { driver: vpp }, or take it out';
@@ -101,11 +90,25 @@ function syncProblems(document: Record<string, unknown>): PathProblem[] {
 /** All broken rules of a document, in the order of its parts. */
 export function crossProblems(value: unknown): PathProblem[] {
   const document = record(value);
-  const problems = [...pairProblems(document), ...syncProblems(document)];
+  const problems = [
+    ...pairProblems(document),
+    ...puntsProblems(document.punts, stringOf(document.netns) ?? ''),
+    ...syncProblems(document),
+  ];
   const control = stringOf(record(document.control).socket) ?? defaultControlSocket;
-  if (stringOf(record(document.dataplane).socket) === control) {
+  const forwarder = stringOf(record(document.dataplane).socket);
+  if (forwarder === control) {
     const message = `${control} is the control socket`;
     problems.push({ path: ['dataplane', 'socket'], message, hint: 'the forwarder needs a socket of its own' });
+  }
+  const punt = stringOf(record(document.punt).socket);
+  if (punt !== undefined && (punt === control || punt === (forwarder ?? besideControl(control, 'fwd.sock')))) {
+    const message = `${punt} is the ${punt === control ? 'control' : "forwarder's"} socket`;
+    problems.push({
+      path: ['punt', 'socket'],
+      message,
+      hint: 'what clients of punts write to needs a socket of its own',
+    });
   }
   const retry = record(document.retry);
   const initialMs = retry['initial-ms'] ?? 100;

@@ -21,6 +21,7 @@ describe('diffConfig', () => {
     );
     expect(diffConfig(base, same)).toEqual({
       pairs: { added: [], removed: [], changed: [] },
+      punts: { added: [], removed: [], changed: [] },
       live: [],
       restartNeeded: [],
     });
@@ -50,7 +51,7 @@ describe('diffConfig', () => {
     const next = configOf(
       'dataplane: { workers: 2, memory: 1GiB }\ncontrol: { socket: /tmp/c.sock, mode: "0600", group: adm }\n' +
         'log: { level: debug, areas: { lcp: trace } }\nnetlink: { rx-buffer-bytes: 1MiB, queue-messages: 2000, neighbours: false }\n' +
-        'retry: { initial-ms: 50, max-ms: 1000 }\n' +
+        'retry: { initial-ms: 50, max-ms: 1000 }\npunt: { interconnect-alloc-cidr: 10.0.0.0/8, state: /tmp/s }\n' +
         'unpaired-routes: ignore\ndel-static-on-link-down: true\ndel-dynamic-on-link-down: true',
     );
     const diff = diffConfig(base, next);
@@ -72,6 +73,10 @@ describe('diffConfig', () => {
       'dataplane.workers',
       'dataplane.memory',
       'dataplane.socket',
+      'punt.socket',
+      'punt.interconnect-alloc-cidr',
+      'punt.memif-directory',
+      'punt.state',
       'control.socket',
       'control.mode',
       'control.group',
@@ -88,6 +93,7 @@ describe('diffConfig', () => {
     expect(running.log.level).toBe('debug');
     expect(diffConfig(running, next)).toEqual({
       pairs: { added: [], removed: [], changed: [] },
+      punts: { added: [], removed: [], changed: [] },
       live: [],
       restartNeeded: ['dataplane.workers'],
     });

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Config } from '../../../src/config/config.ts';
 import { configInvalid, formatConfigErrors, loadConfig, readConfigFile } from '../../../src/config/load.ts';
+import { puntTypes } from '../../../src/config/puntconfig.ts';
 import { schemaKeys } from '../../../src/config/schema.ts';
 import { LcpError } from '../../../src/lib/errors.ts';
 
@@ -45,15 +46,16 @@ describe('the shipped files', () => {
   it('full.yaml is valid with its commented keys switched on', () => {
     const on = full
       .replace('# netns: cp ', 'netns: cp ')
-      .replaceAll(/^((?:auto-)?pairs): \[\]/gm, '$1:')
+      .replaceAll(/^((?:auto-)?pairs|punts): \[\]/gm, '$1:')
       .replace('areas: {}', 'areas:')
       .replace('# group:', 'group:')
-      .replaceAll(/^#( {2,4}(?:- )?(?:phy|host|netns|type):)/gm, ' $1')
+      .replaceAll(/^#( {2,10}(?:- )?[a-z][a-z0-9-]*:)/gm, ' $1')
       .replace('  #  netlink:', '    netlink:');
     const config = configOf(on.replace('driver: embedded', 'driver: vpp'));
     expect(config.pairs).toEqual([{ phy: 'wan0', host: 'e0', netns: 'cp2', type: 'tap' }]);
     expect(config.control.group).toBe('netadmin');
     expect(config.log.areas).toEqual({ netlink: 'debug' });
+    expect(config.punts.map(({ spec }) => spec.type)).toEqual(puntTypes);
   });
 
   it('the example is valid', () => {
@@ -310,7 +312,7 @@ describe('errors', () => {
     if (!('errors' in result)) throw new Error('expected errors');
     expect(formatConfigErrors('f.yaml', result.errors)).toBe(
       'f.yaml:1:1: a: unknown key "a" (known: dataplane, netns, pairs, auto-pairs, sync, unpaired-routes, del-static-on-link-down, ' +
-        'del-dynamic-on-link-down, control, log, netlink, retry)\n' +
+        'del-dynamic-on-link-down, punts, punt, control, log, netlink, retry)\n' +
         'f.yaml:2:8: pairs: expected a list, found 5 (begin each element with "- ")',
     );
     expect(configInvalid('f.yaml', result.errors)).toMatchObject({ code: 'CONFIG_INVALID', key: 'f.yaml' });
