@@ -2,7 +2,7 @@
 // and takes them down again: removing everything it made, or leaving forwarding as it is.
 
 import type { Config } from './config/config.ts';
-import { applicableConfig, diffConfig } from './config/diff.ts';
+import { applicableConfig, diffConfig, puntOperations } from './config/diff.ts';
 import { configInvalid, loadConfig, readConfigFile } from './config/load.ts';
 import { makeDataPlane } from './dataplanes.ts';
 import { AutoPairs } from './lcp/autopairs.ts';
@@ -310,7 +310,7 @@ export class Daemon {
   }
 
   #difference(next: Config): PlanResult {
-    const { pairs, live, restartNeeded } = diffConfig(this.#config, next);
+    const { pairs, punts, live, restartNeeded } = diffConfig(this.#config, next);
     const text = (p: { host: string; netns: string | undefined; type: string }): string =>
       `${p.type} ${p.host}${p.netns === undefined ? '' : ` in ${p.netns}`}`;
     return {
@@ -323,6 +323,7 @@ export class Daemon {
           detail: `${text(from)} becomes ${text(to)}`,
         })),
         ...pairs.added.map((p) => ({ op: 'add' as const, kind: 'pair', key: p.phy, detail: text(p) })),
+        ...puntOperations(punts),
         ...live.map((key) => ({ op: 'update' as const, kind: 'setting', key })),
       ],
       restartNeeded: [...restartNeeded],

@@ -87,6 +87,37 @@ function diffPunts(from: readonly PuntConfig[], to: readonly PuntConfig[]): Conf
   };
 }
 
+/** `span in cp2` */
+const puntText = ({ spec, netns }: PuntConfig): string => `${spec.type}${netns === '' ? '' : ` in ${netns}`}`;
+
+/** Names of what differs between two requests of one identity. */
+function differingKeys({ from, to }: PuntChange): string[] {
+  const members = ({ netns, interconnect, gso, spec }: PuntConfig): Record<string, unknown> => ({
+    netns,
+    interconnect,
+    gso,
+    ...spec,
+  });
+  const [before, after] = [members(from), members(to)];
+  const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+  return keys.filter((key) => !isDeepStrictEqual(before[key], after[key]));
+}
+
+/** What a reload does to punts, for people. */
+export function puntOperations({ added, removed, changed }: ConfigDiff['punts']) {
+  const kind = 'punt';
+  return [
+    ...removed.map((punt) => ({ op: 'delete' as const, kind, key: punt.id.label, detail: puntText(punt) })),
+    ...changed.map((change) => ({
+      op: 'update' as const,
+      kind,
+      key: change.to.id.label,
+      detail: `${puntText(change.to)}: other ${differingKeys(change).join(', ')}`,
+    })),
+    ...added.map((punt) => ({ op: 'add' as const, kind, key: punt.id.label, detail: puntText(punt) })),
+  ];
+}
+
 /** What is different in `to`. */
 export function diffConfig(from: Config, to: Config): ConfigDiff {
   const before = new Map(from.pairs.map((pair) => [pair.phy, pair]));

