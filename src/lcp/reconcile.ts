@@ -40,6 +40,19 @@ export interface ReconcileObserver {
   onUpward(state: 'written' | 'refused', text: string, reason: string): void;
 }
 
+/** Wishes besides those of the mirror: what is punted. */
+export interface FurtherWishes {
+  /** A pass has been made: states what should be, where something that it depends on may have changed. */
+  derive(changed: boolean): void;
+  readonly isDirty: boolean;
+  /** The data plane was read, and all that should be was derived once. */
+  adopted(): void;
+  /** Operations have been answered. */
+  settle(): void;
+  /** Around every batch of operations. */
+  through(operations: readonly Operation[], apply: DataPlane['apply']): Promise<OperationResult[]>;
+}
+
 /** Writes to the kernel for what was changed in the data plane. */
 export type KernelDoor = (write: KernelWrite) => Promise<void>;
 
@@ -126,6 +139,9 @@ export class Reconciler {
     else this.#wishes.dirtyAllPairs();
   }
 
+  /** What is wished for besides the mirror. */
+  further: FurtherWishes | undefined;
+
   /** Called when a write to the kernel has ended, so that somebody may wake the pipeline. */
   onUpwardAgain: () => void = () => undefined;
 
@@ -144,7 +160,7 @@ export class Reconciler {
 
   /** Whether a round would find something to do now. */
   get isDirty(): boolean {
-    if (this.#wishes.isDirty) return true;
+    if (this.#wishes.isDirty || this.further?.isDirty === true) return true;
     for (const ns of this.namespaces.values()) if (ns.routes.some((r) => r.prefixes.dirtyCount > 0)) return true;
     const now = this.#now();
     for (const kind of KINDS) {
@@ -199,7 +215,8 @@ export class Reconciler {
     this.upward.adopted();
     for (const { object } of held) if (object.kind === 'pair') this.dirtyPair(object.phy);
     for (const ns of this.namespaces.values()) this.#wishes.reviewAll(ns);
-    this.#wishes.derive();
+    this.#derive();
+    this.further?.adopted();
     for (const ns of this.namespaces.values()) this.routes.claim(ns);
     this.#adopted = true;
     this.#observer.onAdopted({ objects: held.length, routes: routeCount, ms: this.#now() - started });
@@ -230,7 +247,8 @@ export class Reconciler {
 
   async #apply(operations: Operation[]): Promise<void> {
     if (operations.length === 0) return;
-    const results = await this.#dataplane.apply(operations);
+    const apply = (some: readonly Operation[]) => this.#dataplane.apply(some);
+    const results = await (this.further?.through(operations, apply) ?? apply(operations));
     const now = this.#now();
     operations.forEach((operation, i) => {
       const result = results[i] ?? { ok: false, code: 'REFUSED', message: 'the data plane did not answer' };
@@ -288,17 +306,20 @@ export class Reconciler {
   async round(): Promise<boolean> {
     const started = this.#now();
     if (!this.#adopted) await this.adopt();
-    this.#wishes.derive();
+    this.#derive();
     if (this.#dataplane.hostsEndWithIt) this.#seeHosts();
     // tables go last: their routes are withdrawn one by one first
     await this.#apply(this.delta.due('delete', ['interconnect', 'punt'], started));
     await this.#apply(this.delta.due('delete', ['pair', 'subif', 'link', 'address', 'neighbour', 'mroute'], started));
     await this.#apply(this.delta.due('set', ['pair'], started));
-    this.#wishes.derive();
+    this.#derive();
     await this.#apply(this.delta.due('set', ['table', 'subif'], this.#now()));
-    this.#wishes.derive();
+    this.#derive();
     await this.#apply(this.delta.due('set', ['link', 'address', 'neighbour', 'pathset', 'mroute'], this.#now()));
-    await this.#apply(this.delta.due('set', ['interconnect', 'punt'], this.#now()));
+    await this.#apply(this.delta.due('set', ['interconnect'], this.#now()));
+    this.#derive();
+    await this.#apply(this.delta.due('set', ['punt'], this.#now()));
+    this.further?.settle();
     let more = false;
     for (const ns of this.namespaces.values()) {
       for (const routes of ns.routes) {
@@ -317,6 +338,11 @@ export class Reconciler {
     this.stats.lastMs = this.#now() - started;
     this.stats.maxMs = Math.max(this.stats.maxMs, this.stats.lastMs);
     return more || this.isDirty;
+  }
+
+  #derive(): void {
+    const changed = this.#wishes.derive();
+    this.further?.derive(changed);
   }
 
   /** What routes may no longer need: path sets and tables, once no prefix waits. */

@@ -117,9 +117,10 @@ export class Wishes {
     }
   }
 
-  /** One pass over all dirty keys. */
-  derive(): void {
+  /** One pass over all dirty keys. Whether links, addresses, phys or tables were among them. */
+  derive(): boolean {
     const { namespaces, routes, upward } = this.#parts;
+    const tables = [...namespaces.values()].some((ns) => ns.routes.some((r) => r.dirtyTables.size > 0));
     const isReview = this.#reviewUpward();
     for (const ns of namespaces.values()) {
       if (ns.dirtyLinks.size > 0) this.#deriveLinks(ns);
@@ -136,6 +137,7 @@ export class Wishes {
       for (const key of ns.mroutes.dirty) this.#deriveMroute(ns, key);
       ns.mroutes.dirty.clear();
     }
+    return isReview || tables;
   }
 
   /** What is changed in the data plane goes up before anything is wished for that would undo it. */

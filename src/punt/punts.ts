@@ -125,9 +125,9 @@ export class Punts implements PuntView {
     for (const { punt, sure } of journal.held(generation())) if (!sure) rows.invalidate('punt', puntKey(punt));
   }
 
-  /** One pass, when something changed. */
-  derive(): void {
-    if (!this.#dirty) return;
+  /** One pass, when something changed: what punts depend on, or what is asked for. */
+  derive(changed: boolean): void {
+    if (!changed && !this.#dirty) return;
     this.#dirty = false;
     const { env, rows, devices, journal, routed } = this.#parts;
     const requests = this.#stopped ? [] : [...this.#asked.values()].map(({ request }) => request);
