@@ -27,6 +27,8 @@ export interface LinkChange {
   readonly promisc?: boolean;
   readonly multicast?: boolean;
   readonly alias?: string;
+  /** IN6_ADDR_GEN_MODE_* */
+  readonly addrGenMode?: number;
   readonly name?: string;
   /** Open descriptor of the namespace to move it to. */
   readonly netnsFd?: number;
@@ -54,6 +56,11 @@ export function setLink(requester: RtnlRequester, ifindex: number, change: LinkC
 /** Makes a link of a kind. EEXIST when the name is taken. */
 export function newLink(requester: RtnlRequester, link: LinkRequest & { readonly kind: string }): Promise<void> {
   return requester.ack(k.RTM_NEWLINK, k.NLM_F_CREATE | k.NLM_F_EXCL, (w) => encodeLink(w, link));
+}
+
+/** Names a link of that name for those who look for their own. */
+export function setAlias(requester: RtnlRequester, name: string, alias: string): Promise<void> {
+  return requester.ack(k.RTM_NEWLINK, 0, (w) => encodeLink(w, { name, alias }));
 }
 
 export function delLink(requester: RtnlRequester, ifindex: number): Promise<void> {

@@ -6,6 +6,7 @@
 // Reference: linux/if_link.h, linux/if.h; RFC 2863 for operstate.
 
 import { parseMac } from '../lib/bytes.ts';
+import { AF_INET6 } from '../lib/ip.ts';
 import type { Wire } from './attr.ts';
 import { AttributeCursor } from './attr.ts';
 import type { MessageWriter } from './message.ts';
@@ -63,6 +64,8 @@ export interface Link {
   /** The control plane's word that the port is to stay down; also RTM_NEWLINK notices of it. */
   readonly protoDown?: boolean;
   readonly alias?: string;
+  /** IN6_ADDR_GEN_MODE_*: how IPv6 makes link-local addresses; absent where the device has no IPv6. */
+  readonly addrGenMode?: number;
   readonly altnames: readonly string[];
   readonly info?: LinkInfo;
   readonly promiscuity: number;
@@ -146,6 +149,17 @@ function readLinkInfo(outer: AttributeCursor, wire: Wire, draft: Draft): void {
   outer.adopt(cursor);
 }
 
+function readAfSpec(outer: AttributeCursor, draft: Draft): void {
+  const families = outer.nested();
+  while (families.next()) {
+    if (families.type !== AF_INET6) continue;
+    const settings = families.nested();
+    while (settings.next()) if (settings.type === k.IFLA_INET6_ADDR_GEN_MODE) draft.addrGenMode = settings.u8();
+    families.adopt(settings);
+  }
+  outer.adopt(families);
+}
+
 /** The link at `offset` (its nlmsghdr), or undefined when the message is malformed. */
 export function decodeLink(wire: Wire, offset: number): Link | undefined {
   const end = messageEnd(wire, offset, 16);
@@ -216,6 +230,10 @@ export function decodeLink(wire: Wire, offset: number): Link | undefined {
       case k.IFLA_LINKINFO:
         readLinkInfo(a, wire, draft);
         break;
+      case k.IFLA_AF_SPEC:
+        // bridge ports have something else in it
+        if (draft.family === k.AF_UNSPEC) readAfSpec(a, draft);
+        break;
       case k.IFLA_PROP_LIST: {
         const names = a.nested();
         while (names.next()) if (names.type === k.IFLA_ALT_IFNAME) altnames.push(names.string());
@@ -248,6 +266,8 @@ export interface LinkRequest {
   readonly protoDown?: boolean;
   /** The empty text removes the alias. */
   readonly alias?: string;
+  /** IN6_ADDR_GEN_MODE_*; refused (EAFNOSUPPORT) where the device has no IPv6. */
+  readonly addrGenMode?: number;
   readonly altnames?: readonly string[];
   /** Open descriptor of the namespace that the link is made in or moved to. */
   readonly netnsFd?: number;
@@ -317,6 +337,13 @@ export function encodeLink(w: MessageWriter, r: LinkRequest): void {
     const list = w.beginNest(k.IFLA_PROP_LIST);
     for (const name of r.altnames) w.attrString(k.IFLA_ALT_IFNAME, name);
     w.endNest(list);
+  }
+  if (r.addrGenMode !== undefined) {
+    const families = w.beginNest(k.IFLA_AF_SPEC);
+    const settings = w.beginNest(AF_INET6);
+    w.attrU8(k.IFLA_INET6_ADDR_GEN_MODE, r.addrGenMode);
+    w.endNest(settings);
+    w.endNest(families);
   }
   if (r.kind !== undefined) {
     const info = w.beginNest(k.IFLA_LINKINFO);

@@ -80,6 +80,7 @@ function attributes(bytes: Uint8Array, body: number): string[] {
 /** Attributes whose kernel form holds more than we read: the whole nest need not be equal, what we wrote must be. */
 const PARTIAL = new Set([
   `${k.RTM_NEWLINK} ${k.IFLA_LINKINFO}`,
+  `${k.RTM_NEWLINK} ${k.IFLA_AF_SPEC}`,
   `${k.RTM_NEWADDR} ${k.IFA_CACHEINFO}`,
   `${k.RTM_NEWNEXTHOP} ${k.NHA_RES_GROUP}`,
   `${k.RTM_NEWROUTE} ${k.RTA_METRICS}`,

@@ -58,6 +58,15 @@ describe('links of the kernel', () => {
     expect(tun?.mac).toBeUndefined();
   });
 
+  it('how link-local addresses are made, where there is IPv6', () => {
+    expect(read('[LINK] 3: v0')?.addrGenMode).toBe(k.IN6_ADDR_GEN_MODE_EUI64);
+    expect(read('[LINK] 2: v1@if3: bridge')?.addrGenMode).toBeUndefined();
+    expect(roundTrip({ ifindex: 3, addrGenMode: k.IN6_ADDR_GEN_MODE_NONE })?.addrGenMode).toBe(1);
+    expect(roundTrip({ ifindex: 3 })?.addrGenMode).toBeUndefined();
+    // IFLA_AF_SPEC { AF_INET {}, AF_INET6 { IFLA_INET6_ADDR_GEN_MODE without a value } }
+    expect(decodeLink(wireOf(message('1000 1a80 0400 0280 0800 0a80 0400 0800')), 0)).toBeUndefined();
+  });
+
   it('a bridge port message is told apart from the device, in change and in deletion', () => {
     expect(read('[LINK] 2: v1@if3: bridge')).toMatchObject({ family: k.AF_BRIDGE, ifindex: 2, master: 4 });
     expect(read('[LINK] Deleted 2: v1@if3: bridge')).toMatchObject({ family: k.AF_BRIDGE });
