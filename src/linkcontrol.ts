@@ -1,7 +1,7 @@
 // Writes to kernel links for a driver: requests on one socket per namespace, and the mirror's view of the result.
 
 import { writeKernel } from './kernelwrites.ts';
-import type { LinkChange, LinkControl, LinkFacts } from './lcp/dataplane.ts';
+import type { LinkChange, LinkControl, LinkFacts, MarkedLink } from './lcp/dataplane.ts';
 import type { Keepsake } from './lcp/keepsakes.ts';
 import type { Namespace } from './lcp/namespace.ts';
 import type { KernelWrite } from './lcp/upward.ts';
@@ -62,6 +62,12 @@ export class KernelLinks implements LinkControl {
   nameOf(netns: string, alias: string): string | undefined {
     for (const link of this.#namespaces.get(netns)?.links.values() ?? []) if (link.alias === alias) return link.name;
     return undefined;
+  }
+
+  *marked(prefix: string): Iterable<MarkedLink> {
+    for (const [netns, { identity, links }] of this.#namespaces)
+      for (const { ifindex, name, alias } of links.values())
+        if (alias?.startsWith(prefix) === true) yield { netns, netnsId: identity, ifindex, name, alias };
   }
 
   /** Index of the link of a name; undefined when there is none. */

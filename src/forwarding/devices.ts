@@ -1,6 +1,7 @@
 // Pairs on the embedded plane: the TAP or TUN, the phy's guard, the port that joins them, and what
 // follows what (host: admin state, MTU, MAC of the phy; phy: carrier of the host). And their tagged
-// sub-interfaces, which are ports without a device: they end with the port of their pair.
+// sub-interfaces, which are ports without a device: they end with the port of their pair. A pair may be
+// made on an interconnect (interconnects.ts), which keeps its port and only gets a host.
 //
 // The host is persistent and recognised by name in its namespace, so it keeps its addresses and the
 // sessions on it through every end of lcpd, of the forwarder and of the phy. It takes MAC, MTU and
@@ -9,8 +10,9 @@
 import { closeSync, openSync } from 'node:fs';
 import type { HeldObject, LinkChange, LinkControl, LinkFacts, OperationResult } from '../lcp/dataplane.ts';
 import type { Link, Pair, Subif } from '../lcp/objects.ts';
+import { INTERCONNECT_PHY } from '../lcp/puntobjects.ts';
 import { closeFd, errnoName } from '../lib/libc.ts';
-import { native, SIZE } from './native.ts';
+import { native, PORT_HOSTLESS, PORT_INTERCONNECT, SIZE } from './native.ts';
 import { decodePorts, encodeLink, encodePair, encodeSubif, type Lookups, type Port } from './port.ts';
 
 const MAX_PORTS = 256;
@@ -18,16 +20,30 @@ const ENODEV = -19;
 const ENXIO = -6;
 const ENOENT = -2;
 
-const refused = (code: string, errno: number, what: string, hint = ''): OperationResult => ({
+/** Is it there for punts, whatever else it has become? */
+export const isInterconnect = (port: Port): boolean => (port.flags & PORT_INTERCONNECT) !== 0;
+const isHostless = (port: Port): boolean => (port.flags & PORT_HOSTLESS) !== 0;
+
+export const refused = (code: string, errno: number, what: string, hint = ''): OperationResult => ({
   ok: false,
   code,
   message: `${what}: ${errnoName(errno)}`,
   hint,
 });
-const cText = (bytes: Uint8Array): string => {
+export const cText = (bytes: Uint8Array): string => {
   const end = bytes.indexOf(0);
   return new TextDecoder().decode(bytes.subarray(0, end < 0 ? bytes.length : end));
 };
+
+/** An interconnect's wire as the phy of a pair that is made on it. */
+const wireOf = (port: Port): LinkFacts => ({
+  name: port.phy,
+  up: true,
+  carrier: true,
+  mtu: port.mtu,
+  mac: port.mac,
+  promisc: true,
+});
 
 export class Devices {
   readonly #forwarder: { readonly handle: bigint };
@@ -63,12 +79,12 @@ export class Devices {
 
   /** The pairs as the ports state them. */
   heldPairs(): HeldObject[] {
-    const pairs = [...this.#ports.values()].filter((p) => p.parent === 0);
+    const pairs = [...this.#ports.values()].filter((p) => p.parent === 0 && !isHostless(p));
     return pairs.map((p) => ({
       object: {
         kind: 'pair',
         phy: p.phy,
-        phyIfindex: p.phyIfindex,
+        phyIfindex: isInterconnect(p) ? INTERCONNECT_PHY : p.phyIfindex,
         host: p.configuredHost,
         netns: p.netns,
         netnsId: p.netnsId,
@@ -89,7 +105,7 @@ export class Devices {
   setSubif(subif: Subif): OperationResult {
     const before = this.#ports.get(subif.phy);
     const parent = this.#ports.get(subif.parent);
-    if (parent === undefined || parent.parent !== 0) {
+    if (parent === undefined || parent.parent !== 0 || isHostless(parent)) {
       return { ok: false, code: 'PORT_REFUSED', message: `${subif.parent} has no port` };
     }
     if (before !== undefined) {
@@ -118,7 +134,7 @@ export class Devices {
     return netns === '' ? -1 : openSync(this.#links.netnsPath(netns), 'r');
   }
 
-  #inNamespace<T>(netns: string, use: (fd: number) => T): T {
+  inNamespace<T>(netns: string, use: (fd: number) => T): T {
     const fd = this.#namespaceFd(netns);
     try {
       return use(fd);
@@ -127,29 +143,44 @@ export class Devices {
     }
   }
 
+  /** Ends the port of a pair, or takes the host away from an interconnect that was made one. */
+  #unpair(port: Port): OperationResult {
+    const n = native();
+    const errno = isInterconnect(port)
+      ? (n.portHost(this.#forwarder.handle, port.id, null, -1, null) as number)
+      : (n.portDel(this.#forwarder.handle, port.id) as number);
+    this.refresh();
+    if (errno < 0 && errno !== ENOENT) return refused('PORT_REFUSED', errno, `port of ${port.phy} cannot be removed`);
+    return { ok: true };
+  }
+
   /** Makes, changes or detaches (phyIfindex 0) a pair. */
   async setPair(pair: Pair, held: number): Promise<OperationResult> {
-    const n = native();
     const before = this.#ports.get(pair.phy);
-    if (before !== undefined) {
-      const gone = n.portDel(this.#forwarder.handle, before.id) as number;
-      this.refresh();
-      if (gone < 0 && gone !== ENOENT) return refused('PORT_REFUSED', gone, `port of ${pair.phy} cannot be removed`);
+    const on = before !== undefined && isInterconnect(before) ? before : undefined;
+    if (before !== undefined && (on === undefined || !isHostless(on))) {
+      const gone = this.#unpair(before);
+      if (!gone.ok) return gone;
     }
     if (pair.phyIfindex === 0) return { ok: true, handle: held };
-
-    const phy = this.#links.get('', pair.phyIfindex);
+    const phy = on === undefined ? this.#links.get('', pair.phyIfindex) : wireOf(on);
     if (phy === undefined) return refused('PHY_GONE', ENODEV, `phy ${pair.phy}`);
-    const guard = n.phyGuard(pair.phyIfindex, 1) as number;
+    const guard = on === undefined ? (native().phyGuard(pair.phyIfindex, 1) as number) : 0;
     if (guard < 0) {
       return refused('PHY_GUARD', guard, `the kernel's own stack cannot be kept off ${pair.phy}`);
     }
+    return this.#openHost(pair, phy, on);
+  }
+
+  /** The host of a pair, found or made, and the port that joins it with phy; on: the interconnect that gets it. */
+  async #openHost(pair: Pair, phy: LinkFacts, on: Port | undefined): Promise<OperationResult> {
+    const n = native();
     const ifindex = new Int32Array(1);
     // one that is there, of a forwarder that died, may have been renamed
     const host = this.#links.nameOf(pair.netns, `lcpd ${pair.phy}`) ?? pair.host;
     let tap: number;
     try {
-      tap = this.#inNamespace(pair.netns, (fd) => n.tapOpen(fd, host, pair.type === 'tun' ? 1 : 0, ifindex));
+      tap = this.inNamespace(pair.netns, (fd) => n.tapOpen(fd, host, pair.type === 'tun' ? 1 : 0, ifindex));
     } catch (error) {
       return { ok: false, code: 'NETNS_GONE', message: `network namespace ${pair.netns}: ${(error as Error).message}` };
     }
@@ -158,11 +189,11 @@ export class Devices {
     try {
       if (this.#links.get(pair.netns, hostIfindex) === undefined) await this.#adorn(pair, hostIfindex, phy);
       const reason = new Uint8Array(256);
-      const id = n.portAdd(
-        this.#forwarder.handle,
-        encodePair(pair, hostIfindex, phy.mac, phy.mtu),
-        tap,
-        reason,
+      const bytes = encodePair(pair, hostIfindex, phy.mac, phy.mtu);
+      const id = (
+        on === undefined
+          ? n.portAdd(this.#forwarder.handle, bytes, tap, reason)
+          : n.portHost(this.#forwarder.handle, on.id, bytes, tap, reason)
       ) as number;
       if (id < 0) return refused('PORT_REFUSED', id, cText(reason) || `port of ${pair.phy}`);
     } finally {
@@ -185,14 +216,13 @@ export class Devices {
     const port = this.#ports.get(pair.phy);
     const host = this.#links.get(pair.netns, port?.hostIfindex ?? held)?.name ?? pair.host;
     if (port !== undefined) {
-      const gone = n.portDel(this.#forwarder.handle, port.id) as number;
-      this.refresh();
-      if (gone < 0 && gone !== ENOENT) return refused('PORT_REFUSED', gone, `port of ${pair.phy} cannot be removed`);
+      const gone = this.#unpair(port);
+      if (!gone.ok) return gone;
     }
     if (held !== 0 || port !== undefined) {
       let deleted = 0;
       try {
-        deleted = this.#inNamespace(pair.netns, (fd) => n.tapDelete(fd, host, pair.type === 'tun' ? 1 : 0));
+        deleted = this.inNamespace(pair.netns, (fd) => n.tapDelete(fd, host, pair.type === 'tun' ? 1 : 0));
       } catch (error) {
         // a namespace that has gone took the host along
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
@@ -201,7 +231,7 @@ export class Devices {
         return refused('HOST_DEVICE', deleted, `${pair.type} ${host} cannot be removed`);
       }
     }
-    if (pair.phyIfindex !== 0) {
+    if (pair.phyIfindex !== 0 && pair.phyIfindex !== INTERCONNECT_PHY) {
       const guard = n.phyGuard(pair.phyIfindex, 0) as number;
       if (guard < 0 && guard !== ENODEV) return refused('PHY_GUARD', guard, `guard of ${pair.phy} cannot be removed`);
     }
@@ -211,7 +241,7 @@ export class Devices {
   /** Makes phy and host agree, and tells the port. A sub-interface has no device of ours, so only the port is told. */
   async setLink(link: Link, lookups: Lookups): Promise<OperationResult> {
     const port = this.#ports.get(link.phy);
-    if (port === undefined || (link.parent === '') !== (port.parent === 0)) {
+    if (port === undefined || (link.parent === '') !== (port.parent === 0) || isHostless(port)) {
       return { ok: false, code: 'PORT_REFUSED', message: `${link.phy} has no port` };
     }
     if (link.parent === '') await this.#agree(link);

@@ -1,7 +1,7 @@
 // The embedded driver: lcp's contract (lcp/dataplane.ts) onto the forwarder's shared tables.
 //
-// Holds no state of its own besides the attachment, the ports' cache in Devices and the names of the
-// tables; all of them are read back at attach. A forwarder that ends is started again; what it held
+// Holds no state of its own besides the attachment, the ports' cache in Devices, the names of the tables
+// and the map of punts; all of them are read back at attach. A forwarder that ends is started again; what it held
 // is then gone and the core sends everything anew.
 
 import type {
@@ -18,34 +18,34 @@ import type {
   TracedPacket,
 } from '../lcp/dataplane.ts';
 import { newRouteBatch } from '../lcp/dataplane.ts';
-import {
-  type Link,
-  MPLS,
-  type Neighbour,
-  type PathSet,
-  type RouteFamily,
-  type Table,
-  tableKey,
-} from '../lcp/objects.ts';
+import { type Link, MPLS, type PathSet, type RouteFamily, type Table, tableKey } from '../lcp/objects.ts';
+import type { Punt } from '../lcp/puntobjects.ts';
 import { isProgrammingError, LcpError, messageOf } from '../lib/errors.ts';
 import { ipBytes } from '../lib/ip.ts';
 import { errnoName } from '../lib/libc.ts';
 import { Devices } from './devices.ts';
 import { Forwarder, type ForwarderOptions } from './forwarder.ts';
+import { Interconnects } from './interconnects.ts';
 import { deleteMroute, dumpMroutes, setMroute } from './mroutes.ts';
 import { native, SIZE } from './native.ts';
+import { applyNeighbour, dumpNeighbours } from './neighbours.ts';
 import { readAdjacencies, readCounters, readTraces } from './observe.ts';
 import { encodePaths, readPaths } from './paths.ts';
-import { addressText, encodeSpec, labelBytes, MAX_LOOKUP_TABLES, macBytes } from './port.ts';
+import { addressText, encodeSpec, labelBytes, MAX_LOOKUP_TABLES } from './port.ts';
+import { EmbeddedPunts } from './punts.ts';
 
 const MAX_TABLES = 4096;
 const DUMP_BATCH = 4096;
 const MAX_EVENTS = 256;
 const RESTART_DELAY_MS = 200;
 const RESTART_DELAY_MAX_MS = 10_000;
-const NEIGH_DELETE = 1;
 /** How tableKey names families. */
 const FAMILY_OF: Readonly<Record<string, RouteFamily>> = { v4: 4, v6: 6, mpls: MPLS };
+
+type PuntOperation = Operation & { readonly object: Punt };
+const isPunt = (operation: Operation | undefined): boolean => operation?.object.kind === 'punt';
+/** Kinds whose ports punts may name. */
+const MAKES_PORTS: ReadonlySet<string> = new Set(['pair', 'subif', 'interconnect']);
 
 const refuse = (errno: number, what: string): OperationResult => ({
   ok: false,
@@ -67,6 +67,12 @@ export class EmbeddedDataPlane implements DataPlane {
   #listener: DataPlaneListener | undefined;
   #forwarder: Forwarder | undefined;
   #devices: Devices | undefined;
+  #interconnects: Interconnects | undefined;
+  readonly punts = new EmbeddedPunts(() => {
+    const [forwarder, devices, interconnects] = [this.#forwarder, this.#devices, this.#interconnects];
+    if (forwarder === undefined || devices === undefined || interconnects === undefined) return undefined;
+    return { handle: forwarder.handle, devices, interconnects };
+  });
   #tables = new Map<string, number>();
   #closed = false;
   #restart: NodeJS.Timeout | undefined;
@@ -91,6 +97,8 @@ export class EmbeddedDataPlane implements DataPlane {
       }
       this.#forwarder = forwarder;
       this.#devices = new Devices(forwarder, this.#links);
+      this.#interconnects = new Interconnects(forwarder, this.#links, this.#devices);
+      this.punts.attach();
       this.#readTables();
       forwarder.watch(
         () => this.#drainEvents(),
@@ -116,7 +124,7 @@ export class EmbeddedDataPlane implements DataPlane {
   #lost(cause: string): void {
     this.#forwarder?.close(false);
     this.#forwarder = undefined;
-    this.#devices = undefined;
+    this.#devices = this.#interconnects = undefined;
     this.#tables.clear();
     this.#again(cause);
   }
@@ -178,7 +186,8 @@ export class EmbeddedDataPlane implements DataPlane {
       if (family === undefined) continue;
       held.push({ object: { kind: 'table', netns, family, table: Number(table) }, handle: id });
     }
-    held.push(...this.#dumpNeighbours(handle, devices), ...dumpMroutes(handle, devices));
+    held.push(...dumpNeighbours(handle, devices), ...dumpMroutes(handle, devices));
+    held.push(...(this.#interconnects as Interconnects).held(), ...this.punts.held());
     const end = native().pathlistEnd(handle) as number;
     for (let id = 16; id < end; id++) {
       const paths = readPaths(handle, devices, id);
@@ -187,28 +196,6 @@ export class EmbeddedDataPlane implements DataPlane {
       held.push({ object, handle: id });
     }
     return held;
-  }
-
-  #dumpNeighbours(handle: bigint, devices: Devices): HeldObject[] {
-    const held: HeldObject[] = [];
-    const bytes = new Uint8Array(DUMP_BATCH * SIZE.neighbour);
-    const words = new Uint32Array(bytes.buffer);
-    const view = new DataView(bytes.buffer);
-    const cursor = new Uint32Array(1);
-    for (;;) {
-      const n = native().neighboursDump(handle, bytes, DUMP_BATCH, cursor) as number;
-      if (n <= 0) return held;
-      for (let i = 0; i < n; i++) {
-        const at = i * SIZE.neighbour;
-        const phy = devices.byId(view.getUint16(at, true))?.phy;
-        if (phy === undefined) continue;
-        const family = bytes[at + 2] === 6 ? 6 : 4;
-        const mac = Array.from(bytes.subarray(at + 4, at + 10), (b) => b.toString(16).padStart(2, '0')).join(':');
-        held.push({
-          object: { kind: 'neighbour', phy, family, address: addressText(family, words, (at + 12) / 4), mac },
-        });
-      }
-    }
   }
 
   async dumpRoutes(tableHandle: number, family: RouteFamily, onBatch: (batch: RouteBatch) => void): Promise<void> {
@@ -227,17 +214,26 @@ export class EmbeddedDataPlane implements DataPlane {
 
   async apply(operations: readonly Operation[]): Promise<OperationResult[]> {
     const results: OperationResult[] = [];
-    for (const operation of operations) {
-      // one failing object never stops its siblings; what it failed of is its own answer
-      try {
-        results.push(await this.#applyOne(operation));
-      } catch (error) {
-        if (isProgrammingError(error)) throw error;
-        const code = error instanceof LcpError ? error.code : 'REFUSED';
-        results.push({ ok: false, code, message: messageOf(error) });
-      }
+    while (results.length < operations.length) {
+      const punts: PuntOperation[] = [];
+      for (let at = results.length; isPunt(operations[at]); at++) punts.push(operations[at] as PuntOperation);
+      if (punts.length > 0) results.push(...this.punts.apply(punts));
+      else results.push(await this.#answered(operations[results.length] as Operation));
     }
     return results;
+  }
+
+  /** One failing object never stops its siblings; what it failed of is its own answer. */
+  async #answered(operation: Operation): Promise<OperationResult> {
+    try {
+      const result = await this.#applyOne(operation);
+      if (MAKES_PORTS.has(operation.object.kind)) this.punts.rebind();
+      return result;
+    } catch (error) {
+      if (isProgrammingError(error)) throw error;
+      const code = error instanceof LcpError ? error.code : 'REFUSED';
+      return { ok: false, code, message: messageOf(error) };
+    }
   }
 
   async #applyOne({ op, object, handle }: Operation): Promise<OperationResult> {
@@ -256,12 +252,15 @@ export class EmbeddedDataPlane implements DataPlane {
       case 'address':
         return { ok: true }; // the routes of the local table say it all
       case 'neighbour':
-        return this.#neighbour(object, op === 'delete');
+        return applyNeighbour(this.#attached().handle, devices, object, op === 'delete');
       case 'pathset':
         return op === 'set' ? this.#setPathSet(object, handle) : this.#deletePathSet(handle);
-      case 'interconnect':
+      case 'interconnect': {
+        const interconnects = this.#interconnects as Interconnects;
+        return op === 'set' ? interconnects.set(object) : interconnects.delete(object);
+      }
       case 'punt':
-        return refuse(-95, object.kind); // it has no PuntPlane: nobody asks
+        return this.punts.apply([{ op, object }])[0] as OperationResult;
       case 'mroute':
         return (op === 'set' ? setMroute : deleteMroute)(this.#attached().handle, devices, object);
     }
@@ -295,22 +294,6 @@ export class EmbeddedDataPlane implements DataPlane {
     if (errno < 0 && errno !== -2) return refuse(errno, `table ${handle}`);
     this.#tables.delete(tableKey(table.netns, table.family, table.table));
     return { ok: true };
-  }
-
-  #neighbour(n: Neighbour, remove: boolean): OperationResult {
-    const port = this.#devices?.port(n.phy);
-    if (port === undefined) return remove ? { ok: true } : { ok: false, code: 'PORT_REFUSED', message: 'no port' };
-    const bytes = new Uint8Array(SIZE.neighbour);
-    const view = new DataView(bytes.buffer);
-    view.setUint16(0, port.id, true);
-    bytes[2] = n.family;
-    bytes[3] = remove ? NEIGH_DELETE : 0;
-    bytes.set(macBytes(n.mac), 4);
-    bytes.set(ipBytes(n.address), 12);
-    const results = new Int32Array(1);
-    native().neighboursApply(this.#attached().handle, bytes, 1, results);
-    const errno = results[0] as number;
-    return errno < 0 ? refuse(errno, `neighbour ${n.address}`) : { ok: true };
   }
 
   #setPathSet(set: PathSet, handle: number): OperationResult {

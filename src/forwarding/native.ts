@@ -21,6 +21,8 @@ const SIZES = {
   adjacency: 88,
   info: 72,
   mroute: 176,
+  punt: 208,
+  punt_count: 32,
 };
 
 export const SIZE = SIZES;
@@ -54,6 +56,12 @@ export const PORT_KERNEL_FWD4 = 4;
 export const PORT_KERNEL_FWD6 = 8;
 export const PORT_L2 = 16;
 export const PORT_FOREIGN = 32;
+export const PORT_INTERCONNECT = 64;
+export const PORT_WIRE_TAP = 128;
+export const PORT_GSO = 256;
+export const PORT_HOSTLESS = 512;
+/** Most bytes of the note of an interconnect. */
+export const NOTE_SIZE = 4096;
 
 /** A pointer of the library: opaque. */
 export type Handle = bigint | null;
@@ -88,10 +96,16 @@ const load = () => {
     events: lib.func('int32_t lcpfwd_events(void *, void *, uint32_t)'),
     tapOpen: lib.func('int32_t lcpfwd_tap_open(int32_t, const char *, int32_t, void *)'),
     tapDelete: lib.func('int32_t lcpfwd_tap_delete(int32_t, const char *, int32_t)'),
+    wireOpen: lib.func(
+      'int32_t lcpfwd_wire_open(int32_t, const char *, const char *, const void *, uint32_t, int32_t, void *)',
+    ),
     close: lib.func('int32_t lcpfwd_close(int32_t)'),
     phyGuard: lib.func('int32_t lcpfwd_phy_guard(int32_t, int32_t)'),
     portAdd: lib.func('int32_t lcpfwd_port_add(void *, const void *, int32_t, void *)'),
     portDel: lib.func('int32_t lcpfwd_port_del(void *, uint32_t)'),
+    portHost: lib.func('int32_t lcpfwd_port_host(void *, uint32_t, const void *, int32_t, void *)'),
+    portNoteSet: lib.func('int32_t lcpfwd_port_note_set(void *, uint32_t, const void *, uint32_t)'),
+    portNote: lib.func('int32_t lcpfwd_port_note(void *, uint32_t, void *, uint32_t)'),
     portSet: lib.func('int32_t lcpfwd_port_set(void *, uint32_t, const void *)'),
     ports: lib.func('int32_t lcpfwd_ports(void *, void *, uint32_t)'),
     tableAdd: lib.func('int32_t lcpfwd_table_add(void *, uint32_t, const char *)'),
@@ -111,6 +125,11 @@ const load = () => {
     mroutesDump: lib.func('int32_t lcpfwd_mroutes_dump(void *, void *, uint32_t, void *)'),
     adjacenciesDump: lib.func('int32_t lcpfwd_adjacencies_dump(void *, void *, uint32_t, void *)'),
     lookup: lib.func('int32_t lcpfwd_lookup(void *, const void *, uint32_t, const void *, uint32_t, void *)'),
+    puntsSet: lib.func('int32_t lcpfwd_punts_set(void *, void *, uint32_t, void *)'),
+    puntsDump: lib.func('int32_t lcpfwd_punts_dump(void *, void *, uint32_t)'),
+    puntCount: lib.func('int32_t lcpfwd_punt_count(void *, uint32_t, void *)'),
+    reasonName: lib.func('const char *lcpfwd_reason_name(uint32_t)'),
+    reasonPackets: lib.func('int64_t lcpfwd_reason_packets(void *, uint32_t)'),
     counterCount: lib.func('uint32_t lcpfwd_counter_count()'),
     counterName: lib.func('const char *lcpfwd_counter_name(uint32_t)'),
     counters: lib.func('int32_t lcpfwd_counters(void *, uint32_t, void *)'),

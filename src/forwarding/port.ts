@@ -7,6 +7,8 @@ import { PORT, PORT_FOREIGN, PORT_KERNEL_FWD4, PORT_KERNEL_FWD6, PORT_L2, PORT_T
 /** A port as the forwarder's shared memory states it. */
 export interface Port {
   readonly id: number;
+  /** Another one: another port of the same id. */
+  readonly generation: bigint;
   readonly flags: number;
   readonly phyIfindex: number;
   readonly hostIfindex: number;
@@ -18,6 +20,9 @@ export interface Port {
   readonly netns: string;
   readonly netnsId: string;
   readonly type: HostType;
+  /** Layer 3, in bytes. */
+  readonly mtu: number;
+  readonly mac: string;
   /** Port id that this is a sub-interface of, 0: it has a phy. */
   readonly parent: number;
   /** As in Subif. */
@@ -43,7 +48,7 @@ const MAX_MACS = 16;
 /** Tables that one lookup walks. */
 export const MAX_LOOKUP_TABLES = 5;
 /** Until the link says better; the port is down as long. */
-const NEW_MTU = 1500;
+export const NEW_MTU = 1500;
 
 const text = new TextDecoder();
 const writeText = (bytes: Uint8Array, offset: number, size: number, value: string): void => {
@@ -61,6 +66,10 @@ const readText = (bytes: Uint8Array, offset: number, size: number): string => {
 export const macBytes = (mac: string): Uint8Array =>
   mac === '' ? new Uint8Array(6) : Uint8Array.from(mac.split(':'), (h) => Number.parseInt(h, 16));
 
+/** 'aa:bb:cc:dd:ee:ff' */
+export const macText = (bytes: Uint8Array): string =>
+  Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join(':');
+
 /** What port_add needs: names and indices; everything that follows the host comes with port_set. */
 export const encodePair = (pair: Pair, hostIfindex: number, mac: string, mtu: number): Uint8Array => {
   const bytes = new Uint8Array(SIZE.port);
@@ -74,6 +83,24 @@ export const encodePair = (pair: Pair, hostIfindex: number, mac: string, mtu: nu
   writeText(bytes, PORT.host, HOST_SIZE, pair.host);
   // the namespace's identity goes along: the same name may be another namespace after a restart
   writeText(bytes, PORT.netns, NETNS_SIZE, `${pair.netns}@${pair.netnsId}@${pair.host}`);
+  return bytes;
+};
+
+/** What port_add needs for an interconnect. flags: PORT_* that stay for its life, and PORT_UP. */
+export const encodeInterconnect = (
+  name: string,
+  flags: number,
+  phyIfindex: number,
+  mac: string,
+  mtu: number,
+): Uint8Array => {
+  const bytes = new Uint8Array(SIZE.port);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(PORT.flags, flags, true);
+  view.setUint32(PORT.phyIfindex, phyIfindex, true);
+  view.setUint32(PORT.mtu, mtu, true);
+  bytes.set(macBytes(mac), PORT.mac);
+  writeText(bytes, PORT.phy, PHY_SIZE, name);
   return bytes;
 };
 
@@ -145,6 +172,7 @@ export const decodePorts = (bytes: Uint8Array, count: number): Port[] => {
     const [netns = '', netnsId = '', configuredHost = ''] = readText(b, PORT.netns, NETNS_SIZE).split('@');
     ports.push({
       id: view.getUint32(PORT.id, true),
+      generation: view.getBigUint64(PORT.generation, true),
       flags,
       phyIfindex: view.getUint32(PORT.phyIfindex, true),
       hostIfindex: view.getUint32(PORT.hostIfindex, true),
@@ -153,6 +181,8 @@ export const decodePorts = (bytes: Uint8Array, count: number): Port[] => {
       configuredHost,
       netns,
       netnsId,
+      mtu: view.getUint32(PORT.mtu, true),
+      mac: macText(b.subarray(PORT.mac, PORT.mac + 6)),
       type: flags & PORT_TUN ? 'tun' : 'tap',
       parent: view.getUint16(PORT.parent, true),
       tags: Array.from({ length: b[PORT.tags] as number }, (_, k) => view.getUint32(PORT.tag + 4 * k, true)),

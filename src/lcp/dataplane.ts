@@ -309,8 +309,18 @@ export interface LinkControl {
   get(netns: string, ifindex: number): LinkFacts | undefined;
   /** Present name of the link with an alias: a host of ours may have been renamed. */
   nameOf(netns: string, alias: string): string | undefined;
+  /** Links whose alias begins so, in all namespaces that are known. */
+  marked(prefix: string): Iterable<MarkedLink>;
   /** Absolute path of a namespace's handle: /run/netns/NAME or /proc/self/ns/net. */
   netnsPath(netns: string): string;
+}
+
+export interface MarkedLink {
+  readonly netns: string;
+  readonly netnsId: string;
+  readonly ifindex: number;
+  readonly name: string;
+  readonly alias: string;
 }
 
 export interface LinkChange {

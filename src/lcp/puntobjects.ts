@@ -13,6 +13,12 @@ export const LINKS = ['tap', 'memif', 'phy'] as const;
  */
 export type LinkType = (typeof LINKS)[number];
 
+/**
+ * phyIfindex of a pair whose phy is an interconnect that has no device in lcpd's namespace: its layer 3 side, on a data
+ * plane where that is a pair. No link has this index, so nothing is made to follow the host but the port.
+ */
+export const INTERCONNECT_PHY = 2 ** 31 - 1;
+
 /** An interface that the data plane has for punts. Its peer is the CNF: a container or the host's own stack. */
 export interface Interconnect {
   readonly kind: 'interconnect';

@@ -101,7 +101,8 @@ uint32_t lcpfwd_sizeof(uint32_t i) {
       sizeof(struct lcpfwd_path),      sizeof(struct lcpfwd_route),     sizeof(struct lcpfwd_lookup_spec),
       sizeof(struct lcpfwd_lookup_result), sizeof(struct lcpfwd_neighbour), sizeof(struct lcpfwd_port),
       sizeof(struct lcpfwd_event),     sizeof(struct lcpfwd_trace),     sizeof(struct lcpfwd_adjacency),
-      sizeof(struct lcpfwd_info),      sizeof(struct lcpfwd_mroute),
+      sizeof(struct lcpfwd_info),      sizeof(struct lcpfwd_mroute),    sizeof(struct lcpfwd_punt),
+      sizeof(struct lcpfwd_punt_count),
   };
   return i < sizeof size / sizeof *size ? size[i] : 0;
 }
@@ -111,3 +112,4 @@ _Static_assert(sizeof(struct lcpfwd_lookup_spec) == 24 && sizeof(struct lcpfwd_l
 _Static_assert(sizeof(struct lcpfwd_neighbour) == 28 && sizeof(struct lcpfwd_port) == 360, "ABI");
 _Static_assert(sizeof(struct lcpfwd_event) == 24 && sizeof(struct lcpfwd_trace) == 128, "ABI");
 _Static_assert(sizeof(struct lcpfwd_adjacency) == 88 && sizeof(struct lcpfwd_info) == 72, "ABI");
+_Static_assert(sizeof(struct lcpfwd_punt) == 208 && sizeof(struct lcpfwd_punt_count) == 32, "ABI");

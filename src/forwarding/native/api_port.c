@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "adj.h"
 #include "attachment.h"
 #include "mroute.h"
 #include "port.h"
@@ -75,4 +76,46 @@ int32_t lcpfwd_ports(lcpfwd *f, struct lcpfwd_port *out, uint32_t max) {
       n++;
     }
   return (int32_t)n;
+}
+
+/* Open, an interconnect, of itself: no sub-interface. */
+static struct port_entry *interconnect(lcpfwd *f, uint32_t id) {
+  struct port_entry *e = id < LCPFWD_MAX_PORTS && port_get(&f->region, id) ? &f->region.head->ports[id] : NULL;
+  return e && (e->flags & LCPFWD_PORT_INTERCONNECT) ? e : NULL;
+}
+
+int32_t lcpfwd_port_host(lcpfwd *f, uint32_t id, const struct lcpfwd_port *p, int32_t tap_fd, char *errtext) {
+  char text[ERRTEXT] = "";
+  struct port_entry *e = interconnect(f, id);
+  int err = !e ? -ENOENT : !(e->flags & LCPFWD_PORT_WIRE_TAP) ? -EOPNOTSUPP : 0;
+  if (!err && tap_fd < 0) {
+    port_host(e, NULL); /* first, so that nothing more is punted there */
+    subif_close_all(f->writer, id);
+    mroute_port_close(f->writer, id);
+    adj_port_close(f->writer, id); /* its neighbours were the pair's */
+  }
+  if (!err && !e->multicast) /* perhaps of a writer that died here */
+    err = adj_port_open(f->writer, id);
+  if (!err && f->host_set)
+    err = f->host_set(f, id, tap_fd, text);
+  if (!err && tap_fd >= 0)
+    port_host(e, p);
+  blocks_settle(&f->writer->blocks);
+  if (errtext)
+    memcpy(errtext, text, sizeof text);
+  return err;
+}
+
+int32_t lcpfwd_port_note_set(lcpfwd *f, uint32_t id, const uint8_t *note, uint32_t len) {
+  struct port_entry *e = interconnect(f, id);
+  return e ? port_note_set(e, note, len) : -ENOENT;
+}
+
+int32_t lcpfwd_port_note(lcpfwd *f, uint32_t id, uint8_t *note, uint32_t max) {
+  const struct port_entry *e = interconnect(f, id);
+  uint32_t len = e ? e->note_side & 0xffff : 0;
+  if (!e)
+    return -ENOENT;
+  memcpy(note, e->note[e->note_side >> 16 & 1], len < max ? len : max);
+  return (int32_t)len;
 }

@@ -59,6 +59,10 @@ static int32_t port_open(struct lcpfwd *f, uint32_t id, int32_t tap_fd, char *te
 
 static int32_t port_close(struct lcpfwd *f, uint32_t id) { return port_request(f, CONTROL_PORT_DEL, id, -1, NULL); }
 
+static int32_t host_set(struct lcpfwd *f, uint32_t id, int32_t tap_fd, char *text) {
+  return port_request(f, CONTROL_HOST_SET, id, tap_fd, text);
+}
+
 static int connect_to(const char *path) {
   struct sockaddr_un to = {.sun_family = AF_UNIX};
   int s, err;
@@ -85,6 +89,7 @@ lcpfwd *lcpfwd_attach(const char *path, int32_t *err) {
     f->event_fd = fds[1];
     f->port_open = port_open;
     f->port_close = port_close;
+    f->host_set = host_set;
     return f;
   }
   while (n) close(fds[--n]);

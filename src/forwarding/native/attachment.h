@@ -1,7 +1,7 @@
 /* attachment.h - struct lcpfwd: one attachment of lcpd (or of a test) to a region.
  *
  * The table side fills everything but the descriptors; attaching to a forwarder over its socket ends
- * in attachment_open() with the memfd it sent, then sets control_fd, event_fd and the two port calls.
+ * in attachment_open() with the memfd it sent, then sets control_fd, event_fd and the calls for ports.
  * With those NULL (a private region) ports open and close in the region alone.
  */
 #ifndef LCPFWD_ATTACHMENT_H
@@ -22,6 +22,8 @@ struct lcpfwd {
   int32_t (*port_open)(struct lcpfwd *f, uint32_t id, int32_t tap_fd, char *errtext);
   /* Ask it to close: sets PORT_FREE when no worker uses the descriptors any more, then answers. */
   int32_t (*port_close)(struct lcpfwd *f, uint32_t id);
+  /* Ask it to give the open port id another host (-1: none), as port_open does. */
+  int32_t (*host_set)(struct lcpfwd *f, uint32_t id, int32_t tap_fd, char *errtext);
 };
 
 /* Map memfd and become the writer: recovers what a dead writer left. fd is taken over on success.

@@ -1,7 +1,8 @@
 /* control.h - the messages between lcpd and the forwarder, on a unix SEQPACKET socket.
  *
  * One fixed-size request, one fixed-size answer, in order; HELLO first. The answer to HELLO brings the
- * region's memfd and the event descriptor (SCM_RIGHTS), PORT_ADD takes the TAP's. Everything about a
+ * region's memfd and the event descriptor (SCM_RIGHTS), PORT_ADD takes the TAP's that its entry's flags ask for,
+ * HOST_SET that of an interconnect's new host or none. Everything about a
  * port but its descriptor is in its entry of the region. One connection is the writer; a second one
  * is answered -EBUSY. Either side that sees anything else closes the connection.
  */
@@ -17,7 +18,8 @@
 #define CONTROL_FDS 2u     /* most descriptors of one message */
 #define CONTROL_WAIT_MS 2000 /* longest that lcpd waits for an answer */
 
-enum control_type { CONTROL_HELLO = 1, CONTROL_PORT_ADD = 2, CONTROL_PORT_DEL = 3, CONTROL_SHUTDOWN = 4 };
+enum control_type { CONTROL_HELLO = 1, CONTROL_PORT_ADD = 2, CONTROL_PORT_DEL = 3, CONTROL_SHUTDOWN = 4,
+                    CONTROL_HOST_SET = 5 };
 
 struct control_message { /* 184 bytes, both ways */
   uint32_t magic;

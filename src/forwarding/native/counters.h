@@ -85,7 +85,19 @@
   X(PUNT_MPLS_TOO_BIG, "punt-mpls-too-big")                                                        \
   X(FORWARD_MPLS, "forward-mpls")                   /* came labelled; swapped or popped */         \
   X(XCONNECT_L2, "xconnect-l2")                     /* host frame of a port whose host is bridged */ \
-  X(DROP_LOOKUP_LOOP, "drop-lookup-loop")           /* lookup legs that lead to lookup legs without end */
+  X(DROP_LOOKUP_LOOP, "drop-lookup-loop")           /* lookup legs that lead to lookup legs without end */ \
+  X(PUNT_XCONNECT, "punt-xconnect")                 /* left by the interface it is cross-connected to */ \
+  X(PUNT_OSI, "punt-osi")                           /* left by the interfaces that take its protocol */ \
+  X(PUNT_ABX, "punt-abx")                           /* left by what an access list says */         \
+  X(PUNT_PROXY_ARP, "punt-proxy-arp")               /* a question that was answered for others */  \
+  X(PUNT_PROXY_ND, "punt-proxy-nd")                                                                \
+  X(DROP_POLICED, "drop-policed")                   /* punted faster than its policer allows */    \
+  X(DROP_NO_HOST, "drop-no-host")                   /* punted where nobody takes it */             \
+  X(DROP_PUNT_DOWN, "drop-punt-down")               /* interface that it is to leave by is down or gone */ \
+  X(DROP_PUNT_SIZE, "drop-punt-size")               /* longer than the interconnect's MTU */       \
+  X(DROP_REDIRECT_NEIGHBOUR, "drop-redirect-no-neighbour")                                         \
+  X(SPAN_COPIES, "span-copies")                     /* mirrored: counted on the port that is mirrored */ \
+  X(SPAN_LOST, "span-lost")                         /* no buffer for the copy, or its interface is gone */
 
 #define LCPFWD_COUNTER_SYMBOL(symbol, name) COUNTER_##symbol,
 enum counter { LCPFWD_COUNTERS(LCPFWD_COUNTER_SYMBOL) COUNTER_COUNT };

@@ -15,6 +15,8 @@
 #include "io.h"
 #include "reader.h"
 
+struct punt_program;
+
 #define MADE_MAX 64u
 #define ARENA_SIZE (256u * 1024u)
 #define WANTED_SLOTS 256u
@@ -34,6 +36,11 @@ struct datapath {
   struct region *region;
   unsigned worker;
   uint64_t now_ns; /* CLOCK_MONOTONIC, set by the caller once per burst */
+  const struct punt_program *punts; /* of this burst; NULL: there is none */
+  /* Further takers of what is punted, NULL: none. for_us: 1 when it has used p up, whose fate it has set; to_socket: 1
+   * when the datagram was sent. p may be read only while they run. */
+  int (*for_us)(struct datapath *d, struct packet *p);
+  int (*to_socket)(struct datapath *d, const struct packet *p, const char *path);
   int events;      /* set when an event was pushed; the caller wakes lcpd and clears it */
   struct packet made[MADE_MAX];
   unsigned n_made;
@@ -54,6 +61,19 @@ struct ingress {
   uint8_t mac[6];
   struct lcpfwd_lookup_spec v4, v6;
 };
+
+/* 0: there is no such port any more. */
+static inline int ingress_load(struct datapath *d, struct ingress *in, unsigned id) {
+  in->id = (uint16_t)id;
+  in->port = port_get(d->region, id);
+  in->flags = in->port ? port_flags(in->port) : 0;
+  if (!in->port) return 0;
+  port_mac(in->port, in->mac);
+  port_lookup_spec(in->port, LCPFWD_AF_INET, &in->v4);
+  port_lookup_spec(in->port, LCPFWD_AF_INET6, &in->v6);
+  in->mpls = port_mpls(in->port);
+  return 1;
+}
 
 /* Why a packet is given to the kernel that is not for it. */
 enum exception { EXCEPTION_TTL, EXCEPTION_TOO_BIG, EXCEPTION_NO_ROUTE, EXCEPTION_UNREACHABLE, EXCEPTION_PROHIBIT };

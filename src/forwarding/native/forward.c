@@ -6,6 +6,7 @@
  * Reference: RFC 1812 (4.2.2, 5.2, 5.3), RFC 8200, RFC 4291 2.5.6, RFC 1624, RFC 8950.
  */
 #include "egress.h"
+#include "punting.h"
 #include "subif.h"
 
 #define IP4_MIN 20u
@@ -15,17 +16,6 @@
 #define DONT_FRAGMENT 0x4000u
 
 enum step { STEP_DONE, STEP_PARSED, STEP_LOOKUP, STEP_TAGGED, STEP_MULTICAST };
-
-static void ingress_load(struct datapath *d, struct ingress *in, unsigned id) {
-  in->id = (uint16_t)id;
-  in->port = port_get(d->region, id);
-  in->flags = in->port ? port_flags(in->port) : 0;
-  if (!in->port) return;
-  port_mac(in->port, in->mac);
-  port_lookup_spec(in->port, LCPFWD_AF_INET, &in->v4);
-  port_lookup_spec(in->port, LCPFWD_AF_INET6, &in->v6);
-  in->mpls = port_mpls(in->port);
-}
 
 /* 0/8, 127/8, and as a source also 224/4 and 240/4; RFC 1812 5.3.7. Host order. */
 static inline int martian4(uint32_t src, uint32_t dst) {
@@ -289,7 +279,8 @@ static __attribute__((noinline)) enum step tagged(struct datapath *d, const stru
   return vnet_ok(&p->vnet, p->len) ? done_punt(p, COUNTER_PUNT_VLAN) : done_drop(p, COUNTER_DROP_OFFLOAD);
 }
 
-void phy_burst(struct datapath *d, unsigned id, struct packet *p, unsigned n) {
+/* punts: whether there is a punt program; a constant, so that a burst without has no code for it. */
+HOT void burst(struct datapath *d, unsigned id, struct packet *p, unsigned n, int punts) {
   struct lcpfwd_lookup_result found[BURST];
   uint8_t steps[BURST];
   struct ingress in, sub;
@@ -298,12 +289,12 @@ void phy_burst(struct datapath *d, unsigned id, struct packet *p, unsigned n) {
   sub.id = 0;
   for (unsigned i = 0; i < n; i++) {
     p[i].in_port = p[i].device = (uint16_t)id;
-    p[i].out_port = 0;
+    p[i].out_port = p[i].clone = 0;
     p[i].from_host = 0;
     p[i].table = p[i].pathlist = p[i].adjacency = 0;
     bytes += p[i].len;
     const struct ingress *at = &in;
-    enum step step = parse(&in, &p[i]);
+    enum step step = punts && in.port && punts_take(d, &in, &p[i]) ? STEP_DONE : parse(&in, &p[i]);
     if (__builtin_expect(step == STEP_TAGGED, 0)) {
       step = tagged(d, &in, &sub, &p[i]);
       if (p[i].in_port != id) at = &sub;
@@ -325,7 +316,20 @@ void phy_burst(struct datapath *d, unsigned id, struct packet *p, unsigned n) {
     }
     route(d, at, &p[i], &found[i]);
   }
+  if (punts || __builtin_expect(in.flags & LCPFWD_PORT_HOSTLESS, 0))
+    for (unsigned i = 0; i < n; i++)
+      if (p[i].disposition == DISPOSE_HOST) punts_deliver(d, &p[i]);
   count(d, id, COUNTER_RX_PACKETS, n);
   count(d, id, COUNTER_RX_BYTES, bytes);
   burst_account(d, p, n);
+}
+
+static __attribute__((noinline)) void burst_punts(struct datapath *d, unsigned id, struct packet *p, unsigned n) {
+  burst(d, id, p, n, 1);
+}
+
+void phy_burst(struct datapath *d, unsigned id, struct packet *p, unsigned n) {
+  d->punts = punts_of(d->region);
+  if (__builtin_expect(d->punts != NULL, 0)) return burst_punts(d, id, p, n);
+  burst(d, id, p, n, 0);
 }

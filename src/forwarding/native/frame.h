@@ -50,6 +50,7 @@ struct packet {
   uint8_t disposition;
   uint8_t l3;     /* offset of what follows the ethertype, tags included */
   uint8_t tagged; /* number of VLAN tags */
+  uint8_t clone;  /* a mirrored copy: it is not mirrored again */
   uint32_t table, pathlist, adjacency; /* what was found, for the trace */
 };
 

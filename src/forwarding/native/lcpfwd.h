@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LCPFWD_ABI 2u /* bump with every change of this file or of the shared layout */
+#define LCPFWD_ABI 3u /* bump with every change of this file or of the shared layout */
 
 #define LCPFWD_AF_INET 4u
 #define LCPFWD_AF_INET6 6u
@@ -33,6 +33,7 @@
 #define LCPFWD_MAX_TAGS 2u         /* VLAN tags of a sub-interface */
 #define LCPFWD_MAX_MACS 16u        /* further unicast addresses of a port */
 #define LCPFWD_MAX_LABELS 8u       /* MPLS labels of one leg */
+#define LCPFWD_NOTE_SIZE 4096u     /* most bytes of the note of an interconnect */
 
 /* Path lists 1..15 are built in: a route may refer to them as to any other. */
 enum lcpfwd_special {
@@ -133,6 +134,11 @@ struct lcpfwd_mroute { /* 176 bytes */
 #define LCPFWD_PORT_KERNEL_FWD6 8u   /* the same for IPv6; where clear, the data plane sends the ICMP error */
 #define LCPFWD_PORT_L2 16u           /* the host is in a bridge, bond or the like: every frame is punted */
 #define LCPFWD_PORT_FOREIGN 32u      /* unicast frames to addresses of others are punted, not dropped */
+/* For the life of a port, port_set leaves them alone: */
+#define LCPFWD_PORT_INTERCONNECT 64u /* it was made for punts, see lcpfwd_port_note; the host, if any, came later */
+#define LCPFWD_PORT_WIRE_TAP 128u    /* its wire is a TAP, handed over with port_add, and no phy */
+#define LCPFWD_PORT_GSO 256u         /* who reads its wire's TAP takes GSO frames and partial checksums */
+#define LCPFWD_PORT_HOSTLESS 512u    /* it has no TAP for a host: see lcpfwd_port_host */
 
 /* A port with parent != 0 is a sub-interface: frames of the parent's phy with exactly these tags (VLAN 0
  * and priorities do not count). It has no device of its own: it sends by the parent's phy, and punts to
@@ -216,6 +222,8 @@ struct lcpfwd_info { /* filled by lcpfwd_info */
   uint32_t pid;       /* of the forwarder */
 };
 
+#include "lcpfwd_punt.h"
+
 typedef struct lcpfwd lcpfwd; /* one attachment */
 
 #pragma GCC visibility push(default) /* all else stays inside the library */
@@ -245,6 +253,11 @@ int32_t lcpfwd_tap_open(int32_t netns_fd, const char *name, int32_t tun, int32_t
 /* Remove it for good (clears persistence, closes). name as it is now. */
 int32_t lcpfwd_tap_delete(int32_t netns_fd, const char *name, int32_t tun);
 int32_t lcpfwd_close(int32_t fd);
+/* The same for the wire of an interconnect: an Ethernet TAP marked by alias, made with mac and mtu (0: as it is)
+ * and without IPv6 addresses of its own making, or found again by its mark (then only changed where it differs).
+ * gso: its owner may send GSO frames and partial checksums. -EEXIST: the name is another device's. */
+int32_t lcpfwd_wire_open(int32_t netns_fd, const char *name, const char *alias, const uint8_t *mac, uint32_t mtu, int32_t gso,
+                         int32_t *ifindex);
 /* Keep (on=1) or let (on=0) the kernel's own stack from seeing or sending on phy: clsact with a
  * dropping BPF program both ways; our packet socket is before the one and bypasses the other. */
 int32_t lcpfwd_phy_guard(int32_t ifindex, int32_t on);
@@ -257,6 +270,12 @@ int32_t lcpfwd_phy_guarded(int32_t ifindex);
  * closed here afterwards. Returns the port id. errtext (>= 160 bytes, may be NULL) says what failed.
  * A sub-interface needs no tap_fd; -ENODEV: no such parent, -EEXIST: its tags are taken there. */
 int32_t lcpfwd_port_add(lcpfwd *f, const struct lcpfwd_port *p, int32_t tap_fd, char *errtext);
+/* Give an interconnect a host, which makes it a pair as well: of p count host, host_ifindex and netns; or take it
+ * away again (tap_fd -1). */
+int32_t lcpfwd_port_host(lcpfwd *f, uint32_t id, const struct lcpfwd_port *p, int32_t tap_fd, char *errtext);
+/* What lcpd wants to know again of an interconnect; replaced at once. get: returns its length. */
+int32_t lcpfwd_port_note_set(lcpfwd *f, uint32_t id, const uint8_t *note, uint32_t len);
+int32_t lcpfwd_port_note(lcpfwd *f, uint32_t id, uint8_t *note, uint32_t max);
 /* With its sub-interfaces. */
 int32_t lcpfwd_port_del(lcpfwd *f, uint32_t id);
 /* Write the mutable attributes: flags, mtu, mac, macs, more, src4, src6, v4, v6, mpls, host, host_ifindex. */
@@ -321,7 +340,7 @@ int32_t lcpfwd_trace_arm(lcpfwd *f, uint32_t n);
 int32_t lcpfwd_traces(lcpfwd *f, uint64_t after, struct lcpfwd_trace *out, uint32_t max);
 
 /* sizeof of the structs above, in the order path, route, lookup_spec, lookup_result, neighbour, port,
- * event, trace, adjacency, info, mroute: the TypeScript binding checks them at load. */
+ * event, trace, adjacency, info, mroute, punt, punt_count: the TypeScript binding checks them at load. */
 uint32_t lcpfwd_sizeof(uint32_t i);
 
 #pragma GCC visibility pop

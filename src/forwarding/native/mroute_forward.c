@@ -12,6 +12,7 @@
 #include <endian.h>
 
 #include "egress.h"
+#include "punting.h"
 
 #define SAMPLE_NS 10000000000ll
 #define DONT_FRAGMENT 0x4000u
@@ -99,6 +100,10 @@ static int sample_due(const struct datapath *d, struct mroute_in *e) {
 }
 
 static void copy_to_host(struct datapath *d, const struct packet *p) {
+  struct packet view = *p; /* what takes it instead of the host makes copies of its own */
+  punt(&view, COUNTER_PUNT_MULTICAST);
+  punts_deliver(d, &view);
+  if (view.disposition == DISPOSE_DROP) return;
   struct packet *f = made_packet(d, p->len);
   if (!f) return count(d, p->in_port, COUNTER_DROP_HOST_FULL, 1);
   memcpy(f->data, p->data, p->len);

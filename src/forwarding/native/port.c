@@ -14,6 +14,7 @@
 #define PORT_FLAGS                                                                             \
   (LCPFWD_PORT_UP | LCPFWD_PORT_TUN | LCPFWD_PORT_KERNEL_FWD4 | LCPFWD_PORT_KERNEL_FWD6 | LCPFWD_PORT_L2 | \
    LCPFWD_PORT_FOREIGN)
+#define FIXED_FLAGS (LCPFWD_PORT_INTERCONNECT | LCPFWD_PORT_WIRE_TAP | LCPFWD_PORT_GSO | LCPFWD_PORT_HOSTLESS)
 
 static int lookup_check(const struct region *r, const struct lcpfwd_lookup_spec *s, unsigned af) {
   if (s->n > LCPFWD_LOOKUP_TABLES || s->merged > 1 || (s->merged && s->n < 2))
@@ -25,7 +26,10 @@ static int lookup_check(const struct region *r, const struct lcpfwd_lookup_spec 
 }
 
 int port_check(const struct region *r, const struct lcpfwd_port *p) {
-  if ((p->flags & ~PORT_FLAGS) || p->mtu < LEAST_MTU || p->mtu > MOST_MTU || p->macs > LCPFWD_MAX_MACS ||
+  uint32_t made = p->flags & FIXED_FLAGS;
+  if (made && (!(made & LCPFWD_PORT_INTERCONNECT) || p->parent || (p->flags & LCPFWD_PORT_TUN)))
+    return -EINVAL;
+  if ((p->flags & ~(PORT_FLAGS | FIXED_FLAGS)) || p->mtu < LEAST_MTU || p->mtu > MOST_MTU || p->macs > LCPFWD_MAX_MACS ||
       (p->tags && !p->parent))
     return -EINVAL;
   if (p->mpls && (p->mpls >= LCPFWD_MAX_TABLES || r->head->tables[p->mpls].af != LCPFWD_AF_MPLS))
@@ -40,9 +44,11 @@ static uint64_t mac_word(const uint8_t *mac) {
   return v;
 }
 
+/* from: of at least size bytes, or a shorter text with its end. */
 static void name_copy(char *to, const char *from, size_t size) {
-  memcpy(to, from, size - 1);
-  to[size - 1] = 0;
+  size_t n = strnlen(from, size - 1);
+  memcpy(to, from, n);
+  memset(to + n, 0, size - n);
 }
 
 static void more_write(struct port_entry *e, const struct lcpfwd_port *p) {
@@ -77,6 +83,31 @@ static void attributes_write(struct port_entry *e, const struct lcpfwd_port *p) 
   PUBLISH(&e->flags, p->flags);
 }
 
+void port_host(struct port_entry *e, const struct lcpfwd_port *p) {
+  STORE(&e->host_ifindex, p ? p->host_ifindex : 0);
+  name_copy(e->host, p ? p->host : "", sizeof e->host);
+  name_copy(e->netns, p ? p->netns : "", sizeof e->netns);
+  if (p) {
+    PUBLISH(&e->flags, e->flags & ~LCPFWD_PORT_HOSTLESS);
+    return;
+  }
+  PUBLISH(&e->flags, (e->flags & FIXED_FLAGS) | LCPFWD_PORT_HOSTLESS | LCPFWD_PORT_UP);
+  STORE(&e->lookup4, 0);
+  STORE(&e->lookup6, 0);
+  STORE(&e->mpls, 0);
+  STORE(&e->src4, 0);
+  PUBLISH(&e->more_side, e->more_side & 0x100);
+}
+
+int port_note_set(struct port_entry *e, const uint8_t *note, uint32_t len) {
+  uint32_t side = !(e->note_side >> 16);
+  if (len > LCPFWD_NOTE_SIZE)
+    return -ENOSPC;
+  memcpy(e->note[side], note, len);
+  PUBLISH(&e->note_side, side << 16 | len);
+  return 0;
+}
+
 static unsigned free_id(const struct region_head *h) {
   unsigned id = 1;
   while (id < LCPFWD_MAX_PORTS && ACQUIRE(&h->ports[id].state) != PORT_FREE)
@@ -106,6 +137,7 @@ int port_reserve(struct writer *w, const struct lcpfwd_port *p) {
   STORE(&e->tags[0], p->parent ? p->tag[0] : 0);
   STORE(&e->tags[1], p->parent && p->tags == 2 ? p->tag[1] : 0);
   e->mac = mac_word(p->mac);
+  e->note_side = 0;
   e->generation = ++h->port_generation;
   name_copy(e->phy, p->phy, sizeof e->phy);
   name_copy(e->netns, p->netns, sizeof e->netns);
@@ -126,12 +158,16 @@ void port_forget(struct writer *w, unsigned id) {
 int port_set(struct writer *w, unsigned id, const struct lcpfwd_port *p) {
   struct port_entry *e = &w->region->head->ports[id];
   int err = port_check(w->region, p);
+  if (!err && (e->flags & LCPFWD_PORT_HOSTLESS))
+    err = -EINVAL; /* who follows a host says what it has */
   if (!err && ((p->flags ^ e->flags) & LCPFWD_PORT_TUN))
     err = -EINVAL; /* the kind of a port is for life */
   if (!err && mac_word(p->mac) != e->mac)
     err = adj_port_mac(w, id, mac_word(p->mac));
+  struct lcpfwd_port now = *p;
+  now.flags = (p->flags & PORT_FLAGS) | (e->flags & FIXED_FLAGS);
   if (!err)
-    attributes_write(e, p);
+    attributes_write(e, &now);
   return err;
 }
 

@@ -18,6 +18,10 @@ int port_reserve(struct writer *w, const struct lcpfwd_port *p);
 void port_forget(struct writer *w, unsigned id);
 /* Write the mutable attributes of an open port. */
 int port_set(struct writer *w, unsigned id, const struct lcpfwd_port *p);
+/* p: host, host_ifindex, netns; NULL: it has no host any more. */
+void port_host(struct port_entry *e, const struct lcpfwd_port *p);
+/* -ENOSPC: too long. */
+int port_note_set(struct port_entry *e, const uint8_t *note, uint32_t len);
 void port_read(const struct region *r, unsigned id, struct lcpfwd_port *out);
 
 #endif

@@ -65,6 +65,8 @@ struct port_entry {
   char phy[32]; /* names: lcpd's own */
   char host[16];
   char netns[92];
+  uint32_t note_side; /* which of note[] is valid, << 16 | its length: turned as src6_side is. lcpd's own */
+  char note[2][LCPFWD_NOTE_SIZE];
 };
 
 #define TABLE_ABSENT 0x100u
@@ -103,6 +105,7 @@ struct region_head {
   uint32_t neighbour_hash;     /* block: struct hash_array */
   uint32_t rewrite_hash;
   uint32_t mroute_hash; /* block: struct hash_array of blocks struct mroute_group */
+  uint32_t punts;       /* block: struct punt_program; 0: nothing but pairs */
   uint32_t trace_armed; /* packets that are still to be recorded whatever happens to them */
 
   _Alignas(64) uint64_t trace_seq; /* last one given */
@@ -113,6 +116,8 @@ struct region_head {
   uint32_t adjacency_end;
   uint64_t port_generation;
 
+  uint32_t punt_slot; /* last one given; the writer's */
+  _Alignas(64) uint64_t buckets[LCPFWD_SCOPES]; /* of policers, see police.h; shared by all workers */
   uint32_t subif_hash[SUBIF_BUCKETS]; /* id of a bucket's first sub-interface, see subif.h */
   struct port_entry ports[LCPFWD_MAX_PORTS];
   struct worker_entry worker[LCPFWD_MAX_WORKERS];
@@ -124,6 +129,7 @@ struct region_head {
   _Alignas(64) uint64_t traces[LCPFWD_MAX_WORKERS][TRACE_RING][sizeof(struct lcpfwd_trace) / 8];
   uint64_t counters[LCPFWD_MAX_WORKERS][LCPFWD_MAX_PORTS][COUNTER_SLOTS];
   struct packet_count adjacency_counts[LCPFWD_MAX_WORKERS][MAX_ADJACENCIES];
+  struct lcpfwd_punt_count punt_counts[LCPFWD_MAX_WORKERS][LCPFWD_MAX_PUNT_SLOTS];
 };
 
 /* Where chunks begin; the least memory is this and one chunk. */

@@ -63,9 +63,32 @@ static int set_port(struct server *s, unsigned id, struct port_io *io) {
 }
 
 static void io_free(struct port_io *io) {
-  phy_close(&io->phy);
-  close(io->tap);
+  if (io->wire) phy_close(&io->wire->phy);
+  if (io->wire && io->wire->tap >= 0) close(io->wire->tap);
+  if (io->host >= 0) close(io->host);
+  free(io->wire);
   free(io);
+}
+
+/* A copy of fd that does not wait. -errno: there is none. */
+static int tap_take(int fd) {
+  int own = fcntl(fd, F_DUPFD_CLOEXEC, 0), err;
+  if (own >= 0 && fcntl(own, F_SETFL, O_NONBLOCK | O_RDWR) == 0) return own;
+  err = -errno;
+  if (own >= 0) close(own);
+  return err;
+}
+
+/* The wire that an entry's flags ask for; tap is given up where it is a TAP. */
+static int wire_open(struct wire *wire, const struct port_entry *entry, int tap, char *text) {
+  uint32_t flags = LOAD(&entry->flags);
+  wire->tap = wire->phy.tx = wire->phy.queued = -1;
+  for (unsigned i = 0; i < RINGS; i++) wire->phy.rx[i].fd = -1;
+  wire->kind = flags & LCPFWD_PORT_WIRE_TAP ? WIRE_TAP : WIRE_PHY;
+  if (wire->kind == WIRE_PHY) return phy_open(&wire->phy, LOAD(&entry->phy_ifindex), (flags & LCPFWD_PORT_TUN) != 0, text, CONTROL_TEXT);
+  wire->plain = !(flags & LCPFWD_PORT_GSO);
+  wire->tap = tap_take(tap);
+  return wire->tap < 0 ? wire->tap : 0;
 }
 
 static int port_close(struct server *s, unsigned id) {
@@ -81,21 +104,24 @@ static int port_close(struct server *s, unsigned id) {
 
 static int port_open(struct server *s, unsigned id, int tap, char *text) {
   struct port_entry *entry = &s->region.head->ports[id];
-  struct port_io *io;
+  uint32_t flags = LOAD(&entry->flags);
+  int hostless = (flags & LCPFWD_PORT_HOSTLESS) != 0;
+  if ((tap < 0) != (hostless && !(flags & LCPFWD_PORT_WIRE_TAP)) || (!hostless && (flags & LCPFWD_PORT_WIRE_TAP))) return -EINVAL;
   int err = port_close(s, id); /* left by a writer that died before it heard our answer */
   if (err) return err;
-  io = calloc(1, sizeof *io);
-  if (!io) return -ENOMEM;
+  struct port_io *io = calloc(1, sizeof *io);
+  struct wire *wire = calloc(1, sizeof *wire);
+  if (!io || !wire) {
+    free(io);
+    free(wire);
+    return -ENOMEM;
+  }
   io->id = (uint16_t)id;
   io->worker = (uint16_t)(s->next_worker++ % s->workers);
-  io->tap = fcntl(tap, F_DUPFD_CLOEXEC, 0);
-  if (io->tap < 0) {
-    err = -errno;
-    free(io);
-    return err;
-  }
-  err = phy_open(&io->phy, LOAD(&entry->phy_ifindex), (LOAD(&entry->flags) & LCPFWD_PORT_TUN) != 0, text, CONTROL_TEXT);
-  if (!err && fcntl(io->tap, F_SETFL, O_NONBLOCK | O_RDWR) < 0) err = -errno;
+  io->wire = wire;
+  io->host = -1;
+  err = wire_open(wire, entry, tap, text);
+  if (!err && !hostless) err = (io->host = tap_take(tap)) < 0 ? io->host : 0;
   if (!err) err = set_port(s, id, io);
   if (err) {
     io_free(io);
@@ -104,10 +130,33 @@ static int port_open(struct server *s, unsigned id, int tap, char *text) {
   PUBLISH(&entry->state, PORT_OPEN);
   err = worker_poll(s->worker[io->worker], io, 1);
   if (!err) return 0;
-  snprintf(text, CONTROL_TEXT, "cannot watch the host's descriptor: %s", strerror(-err));
+  snprintf(text, CONTROL_TEXT, "cannot watch its descriptors: %s", strerror(-err));
   PUBLISH(&entry->state, PORT_RESERVED);
   int undo = port_close(s, id);
   return undo ? undo : err;
+}
+
+/* Another host for a port whose wire is a TAP (tap < 0: none), while it forwards. Its wire stays watched. */
+static int host_set(struct server *s, unsigned id, int tap) {
+  struct port_io *was = s->set->io[id], *now;
+  if (!was || was->wire->kind != WIRE_TAP) return -EINVAL;
+  now = malloc(sizeof *now);
+  if (!now) return -ENOMEM;
+  *now = *was;
+  now->host = tap < 0 ? -1 : tap_take(tap);
+  now->failed = now->told = 0;
+  int err = tap >= 0 && now->host < 0 ? now->host : set_port(s, id, now);
+  if (err) {
+    if (now->host >= 0) close(now->host);
+    free(now);
+    return err;
+  }
+  int failed = was->failed; /* then nothing of it is watched any more */
+  err = worker_poll_host(s->worker[was->worker], was, 0);
+  if (err) say("port %u: cannot end its host's watch: %s", id, strerror(-err));
+  if (was->host >= 0) close(was->host);
+  free(was);
+  return (failed ? worker_poll : worker_poll_host)(s->worker[now->worker], now, 1);
 }
 
 /* --- requests ------------------------------------------------------------------------------------ */
@@ -148,8 +197,10 @@ static void request(struct server *s, unsigned i, struct control_message *m, int
   if (s->writer != (int)i) {
     m->error = -EPERM;
   } else if (m->type == CONTROL_PORT_ADD) {
-    m->error = known && n == 1 ? port_open(s, m->port, fds[0], m->text) : -EINVAL;
+    m->error = known && n <= 1 ? port_open(s, m->port, n ? fds[0] : -1, m->text) : -EINVAL;
     if (m->error) say("port %u: %s", m->port, m->text[0] ? m->text : strerror(-m->error));
+  } else if (m->type == CONTROL_HOST_SET) {
+    m->error = known && n <= 1 ? host_set(s, m->port, n ? fds[0] : -1) : -EINVAL;
   } else if (m->type == CONTROL_PORT_DEL) {
     m->error = known ? port_close(s, m->port) : -EINVAL;
     if (!m->error) PUBLISH(&s->region.head->ports[m->port].state, PORT_FREE);

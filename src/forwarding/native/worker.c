@@ -8,6 +8,8 @@
  */
 #include "worker.h"
 
+#include "punting.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,6 +23,7 @@
 #define EPOLL_EVENTS 64
 #define TICK_NS 200000000ull /* how often the rings' losses and the devices' existence are looked at */
 #define SLEEP_MS 200
+#define WIRE_DATA 0x10000u /* added to a port's id: the TAP that is its wire */
 #define WAKE_DATA UINT32_MAX
 #define HOSTS_DATA (UINT32_MAX - 1)
 
@@ -52,9 +55,10 @@ static void tell_failure(struct worker *w, struct port_io *io) {
 static void port_fail(struct worker *w, struct port_io *io, int err) {
   if (io->failed) return;
   io->failed = err;
-  /* -ENOENT from either is possible and harmless: what matters is that neither wakes us again. */
-  for (unsigned i = 0; i < RINGS; i++) epoll_ctl(w->all_epoll, EPOLL_CTL_DEL, io->phy.rx[i].fd, NULL);
-  epoll_ctl(w->host_epoll, EPOLL_CTL_DEL, io->tap, NULL);
+  /* -ENOENT from any is possible and harmless: what matters is that none wakes us again. */
+  for (unsigned i = 0; i < RINGS; i++) epoll_ctl(w->all_epoll, EPOLL_CTL_DEL, io->wire->phy.rx[i].fd, NULL);
+  epoll_ctl(w->host_epoll, EPOLL_CTL_DEL, io->wire->tap, NULL);
+  epoll_ctl(w->host_epoll, EPOLL_CTL_DEL, io->host, NULL);
   tell_failure(w, io);
 }
 
@@ -89,9 +93,11 @@ static void flush(struct worker *w) {
     if (!io)
       counts.n[IO_DOWN] = q->n; /* its port was closed after the route was looked up */
     else if (side == SIDE_PHY)
-      phy_send(&io->phy, q->p, q->n, &counts);
+      wire_send(io->wire, q->p, q->n, &counts);
+    else if (io->host < 0)
+      counts.n[IO_DOWN] = q->n; /* it has lost its host a moment ago */
     else
-      host_send(io->tap, q->p, q->n, &counts);
+      host_send(io->host, q->p, q->n, &counts);
     if (side == SIDE_PHY)
       count_phy(w, port, &counts);
     else
@@ -101,24 +107,44 @@ static void flush(struct worker *w) {
   w->n_used = 0;
 }
 
-static inline void enqueue(struct worker *w, struct packet *p) {
-  if (p->disposition == DISPOSE_DROP) return;
-  unsigned side = p->disposition == DISPOSE_HOST ? SIDE_HOST : SIDE_PHY;
-  struct send_queue *q = &w->queue[side][p->out_port];
-  if (!q->n) w->used[w->n_used++] = (uint16_t)(p->out_port << 1 | side);
+static inline void enqueue_at(struct worker *w, struct packet *p, unsigned side, unsigned port) {
+  struct send_queue *q = &w->queue[side][port];
+  if (!q->n) w->used[w->n_used++] = (uint16_t)(port << 1 | side);
   q->p[q->n++] = p;
 }
 
-static void send_made(struct datapath *d) {
-  struct worker *w = (struct worker *)(void *)d;
-  for (unsigned i = 0; i < d->n_made; i++) enqueue(w, &d->made[i]);
+static inline void enqueue(struct worker *w, struct packet *p) {
+  if (p->disposition != DISPOSE_DROP) enqueue_at(w, p, p->disposition == DISPOSE_HOST ? SIDE_HOST : SIDE_PHY, p->out_port);
+}
+
+/* The same where frames that leave are mirrored: then a queue may get more than the burst. */
+static void enqueue_mirrored(struct worker *w, struct packet *p) {
+  uint16_t out[MIRRORS];
+  unsigned n = p->disposition == DISPOSE_PHY ? punts_mirror(&w->path, p, out) : 0;
+  enqueue(w, p);
+  int full = w->queue[p->disposition == DISPOSE_HOST ? SIDE_HOST : SIDE_PHY][p->out_port].n == BURST;
+  for (unsigned i = 0; i < n; i++) {
+    enqueue_at(w, p, SIDE_PHY, out[i]);
+    full |= w->queue[SIDE_PHY][out[i]].n == BURST;
+  }
+  if (full) flush(w);
+}
+
+static void enqueue_all(struct worker *w, struct packet *p, unsigned n) {
+  if (__builtin_expect(w->path.punts && w->path.punts->span_tx, 0))
+    for (unsigned i = 0; i < n; i++) enqueue_mirrored(w, &p[i]);
+  else
+    for (unsigned i = 0; i < n; i++) enqueue(w, &p[i]);
   flush(w);
+}
+
+static void send_made(struct datapath *d) {
+  enqueue_all((struct worker *)(void *)d, d->made, d->n_made);
   made_reset(d);
 }
 
 static void send_burst(struct worker *w, unsigned n) {
-  for (unsigned i = 0; i < n; i++) enqueue(w, &w->burst[i]);
-  flush(w);
+  enqueue_all(w, w->burst, n);
   if (w->path.n_made) send_made(&w->path);
 }
 
@@ -129,26 +155,26 @@ static unsigned poll_phys(struct worker *w) {
   for (unsigned i = 0; i < w->seen->n_mine[w->index]; i++) {
     struct port_io *io = w->seen->io[w->seen->mine[w->index][i]];
     struct io_counts counts = {{0}};
-    if (io->failed || !phy_pending(&io->phy)) continue;
+    if (io->wire->kind != WIRE_PHY || io->failed || !phy_pending(&io->wire->phy)) continue;
     w->large.used = 0;
-    unsigned n = phy_receive(&io->phy, w->burst, BURST, &w->large, &counts);
+    unsigned n = phy_receive(&io->wire->phy, w->burst, BURST, &w->large, &counts);
     if (n) {
       phy_burst(&w->path, io->id, w->burst, n);
       send_burst(w, n);
     }
-    phy_release(&io->phy);
+    phy_release(&io->wire->phy);
     count_phy(w, io->id, &counts);
     work++;
   }
   return work;
 }
 
-static void poll_host(struct worker *w, struct port_io *io) {
+static void poll_tap(struct worker *w, struct port_io *io, int wire) {
   int err;
   w->large.used = 0;
-  unsigned n = host_receive(io->tap, w->burst, BURST, &w->large, &err);
+  unsigned n = host_receive(wire ? io->wire->tap : io->host, w->burst, BURST, &w->large, &err);
   if (n) {
-    host_burst(&w->path, io->id, w->burst, n);
+    (wire ? phy_burst : host_burst)(&w->path, io->id, w->burst, n);
     send_burst(w, n);
   }
   if (err) port_fail(w, io, err);
@@ -161,14 +187,15 @@ static void wake_clear(struct worker *w) {
   }
 }
 
-static unsigned poll_hosts(struct worker *w) {
+static unsigned poll_taps(struct worker *w) {
   struct epoll_event events[EPOLL_EVENTS];
   unsigned work = 0;
   int n = epoll_wait(w->host_epoll, events, EPOLL_EVENTS, 0);
   for (int i = 0; i < n; i++) {
-    struct port_io *io = w->seen->io[events[i].data.u32];
-    if (!io || io->failed) continue;
-    if (events[i].events & EPOLLIN) poll_host(w, io);
+    int wire = (events[i].data.u32 & WIRE_DATA) != 0;
+    struct port_io *io = w->seen->io[events[i].data.u32 & ~WIRE_DATA];
+    if (!io || io->failed || (wire ? io->wire->tap : io->host) < 0) continue;
+    if (events[i].events & EPOLLIN) poll_tap(w, io, wire);
     /* The tun driver reports an error only when the device has been taken from under us. */
     else if (events[i].events & (EPOLLERR | EPOLLHUP)) port_fail(w, io, -EBADFD);
     work++;
@@ -177,7 +204,7 @@ static unsigned poll_hosts(struct worker *w) {
 }
 
 static void check_phy(struct worker *w, struct port_io *io) {
-  int err = phy_check(&io->phy);
+  int err = phy_check(&io->wire->phy);
   if (err) port_fail(w, io, err);
 }
 
@@ -189,7 +216,8 @@ static void tick(struct worker *w) {
       if (!io->told) tell_failure(w, io);
       continue;
     }
-    phy_statistics(&io->phy, &counts);
+    if (io->wire->kind != WIRE_PHY) continue;
+    phy_statistics(&io->wire->phy, &counts);
     count_phy(w, io->id, &counts);
     check_phy(w, io);
   }
@@ -217,7 +245,7 @@ static void *worker_run(void *arg) {
     const struct port_set *set = ACQUIRE(&w->set);
     if (set != w->seen) PUBLISH(&w->seen, set);
     w->path.now_ns = monotonic_ns();
-    unsigned work = poll_phys(w) + poll_hosts(w);
+    unsigned work = poll_phys(w) + poll_taps(w);
     qsbr_quiescent(w->path.region, w->index);
     if (w->path.now_ns - w->tick_ns >= TICK_NS) {
       w->tick_ns = w->path.now_ns;
@@ -238,18 +266,24 @@ static int watch(int epoll, int fd, uint32_t data) {
   return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
+int worker_poll_host(struct worker *w, struct port_io *io, int on) {
+  if (io->host < 0) return 0;
+  if (on) return watch(w->host_epoll, io->host, io->id);
+  /* A failed port has left already (ENOENT). Explicit, since lcpd may hold a copy of the descriptor, and
+   * closing ours would not end the watch. */
+  return epoll_ctl(w->host_epoll, EPOLL_CTL_DEL, io->host, NULL) < 0 && errno != ENOENT ? -errno : 0;
+}
+
 int worker_poll(struct worker *w, struct port_io *io, int on) {
+  int err = worker_poll_host(w, io, on), phy = io->wire->kind == WIRE_PHY;
   if (on) {
-    int err = 0;
-    for (unsigned i = 0; i < RINGS && !err; i++) err = watch(w->all_epoll, io->phy.rx[i].fd, io->id);
-    return err ? err : watch(w->host_epoll, io->tap, io->id);
+    for (unsigned i = 0; i < RINGS && phy && !err; i++) err = watch(w->all_epoll, io->wire->phy.rx[i].fd, io->id);
+    return err || phy ? err : watch(w->host_epoll, io->wire->tap, io->id | WIRE_DATA);
   }
-  /* A failed port has left already (ENOENT). Explicit, since lcpd may hold a copy of the TAP's
-   * descriptor, and closing ours would not end the watch. */
-  for (unsigned i = 0; i < RINGS; i++)
-    if (epoll_ctl(w->all_epoll, EPOLL_CTL_DEL, io->phy.rx[i].fd, NULL) < 0 && errno != ENOENT) return -errno;
-  if (epoll_ctl(w->host_epoll, EPOLL_CTL_DEL, io->tap, NULL) < 0 && errno != ENOENT) return -errno;
-  return 0;
+  for (unsigned i = 0; i < RINGS && phy; i++)
+    if (epoll_ctl(w->all_epoll, EPOLL_CTL_DEL, io->wire->phy.rx[i].fd, NULL) < 0 && errno != ENOENT) err = -errno;
+  if (!phy && epoll_ctl(w->host_epoll, EPOLL_CTL_DEL, io->wire->tap, NULL) < 0 && errno != ENOENT) err = -errno;
+  return err;
 }
 
 static void kick(struct worker *w) {

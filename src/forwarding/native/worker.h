@@ -11,13 +11,13 @@
 #include <pthread.h>
 
 #include "datapath.h"
-#include "io.h"
+#include "wire.h"
 
 struct port_io {
   uint16_t id;
   uint16_t worker; /* who receives */
-  int tap;         /* owned */
-  struct phy phy;
+  int host;        /* TAP/TUN, owned; -1: it has none */
+  struct wire *wire; /* owned */
   /* The receiving worker's: */
   int failed; /* -errno; nothing is received any more */
   int told;   /* PORT_ERROR has been raised */
@@ -39,7 +39,7 @@ struct worker {
   unsigned index;
   pthread_t thread;
   int wake;       /* eventfd: a new set, or stop */
-  int host_epoll; /* the TAPs */
+  int host_epoll; /* the TAPs, those of wires too */
   int all_epoll;  /* phys, wake, and host_epoll */
   int event_fd;   /* not owned: lcpd waits on it */
   int stop;
@@ -58,6 +58,8 @@ int worker_start(struct worker *w, struct region *r, unsigned index, int event_f
 void worker_stop(struct worker *w);
 /* Begin (on = 1) or end to receive from io. 0 or -errno. */
 int worker_poll(struct worker *w, struct port_io *io, int on);
+/* The same of its host alone. */
+int worker_poll_host(struct worker *w, struct port_io *io, int on);
 /* Make the worker read set; returns when it has. */
 void worker_publish(struct worker *w, const struct port_set *set);
 

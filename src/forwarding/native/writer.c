@@ -1,7 +1,7 @@
 /* writer.c - becoming the writer of a region, and ceasing to be (writer.h).
  *
  * Recovery is the normal way in: there is no other. It marks every block that tables, path lists,
- * adjacencies and multicast entries reach, counts references, builds the adjacencies' hashes anew and so
+ * adjacencies, multicast entries and the punt program reach, counts references, builds the adjacencies' hashes anew and so
  * forgets whatever the last writer had in its hands. Half-open ports (reserved, never confirmed by the forwarder) are freed.
  */
 #include "writer.h"
@@ -12,6 +12,7 @@
 #include "adj.h"
 #include "mroute.h"
 #include "pathlist.h"
+#include "punts.h"
 #include "subif.h"
 #include "table.h"
 
@@ -68,6 +69,8 @@ static int recover(struct writer *w) {
     err = adj_recover(w);
   if (!err)
     err = mroute_recover(w);
+  if (!err)
+    err = punts_recover(w);
   if (err)
     return err;
   blocks_marked(&w->blocks);

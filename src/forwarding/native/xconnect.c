@@ -9,6 +9,7 @@
  * Reference: VPP's linux-cp x-connect nodes.
  */
 #include "datapath.h"
+#include "punts.h"
 #include "subif.h"
 
 static void leave_by(struct datapath *d, struct packet *p, uint32_t adjacency, enum counter why) {
@@ -84,9 +85,10 @@ void host_burst(struct datapath *d, unsigned in, struct packet *p, unsigned n) {
   const struct port_entry *port = port_get(d->region, in);
   uint32_t flags = port ? port_flags(port) : 0;
   uint64_t bytes = 0;
+  d->punts = punts_of(d->region); /* for what leaves */
   for (unsigned i = 0; i < n; i++) {
     p[i].in_port = p[i].device = (uint16_t)in;
-    p[i].out_port = 0;
+    p[i].out_port = p[i].clone = 0;
     p[i].from_host = 1;
     p[i].table = p[i].pathlist = p[i].adjacency = 0;
     bytes += p[i].len;

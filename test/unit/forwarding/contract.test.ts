@@ -8,7 +8,7 @@ import { createLog } from '../../../src/lib/log.ts';
 import { KernelLinks } from '../../../src/linkcontrol.ts';
 import { NamespaceWatcher } from '../../../src/watcher.ts';
 import { contract } from '../lcp/contract.ts';
-import type { Opened } from '../lcp/contractlab.ts';
+import { contractOfPunts, type OpenedWithPunts } from '../lcp/contractpunts.ts';
 import { describeReal, Lab } from './lab.ts';
 
 const MEMORY = 256 << 20;
@@ -51,7 +51,7 @@ describeReal('a forwarder', () => {
     lab.close();
   });
 
-  const connected = async (socket: string): Promise<Opened> => {
+  const connected = async (socket: string): Promise<OpenedWithPunts> => {
     const links = new KernelLinks(namespaces);
     const dataplane = new EmbeddedDataPlane({ socket, memoryBytes: MEMORY, workers: 1, startTimeoutMs: 5000 }, links);
     const states: string[] = [];
@@ -80,6 +80,7 @@ describeReal('a forwarder', () => {
       dataplane,
       states,
       pairs,
+      deviceExists: ({ name }) => lab.links(lab.hosts).includes(name),
       hostExists: ({ host }) => lab.links(lab.hosts).includes(host),
       again: async () => {
         await dataplane.close(true);
@@ -88,7 +89,8 @@ describeReal('a forwarder', () => {
       },
       cleanup: async () => {
         for (const { object, handle } of await dataplane.dump()) {
-          if (object.kind === 'pair') await dataplane.apply([{ op: 'delete', object, handle: handle ?? 0 }]);
+          if (object.kind !== 'pair' && object.kind !== 'interconnect') continue;
+          await dataplane.apply([{ op: 'delete', object, handle: handle ?? 0 }]);
         }
         await dataplane.close(false);
         links.close();
@@ -97,4 +99,5 @@ describeReal('a forwarder', () => {
   };
 
   contract('the embedded data plane', () => connected(`${lab.dir}/fwd-${serial++}.sock`));
+  contractOfPunts('the embedded data plane', () => connected(`${lab.dir}/fwd-${serial++}.sock`));
 });

@@ -31,6 +31,7 @@ describeReal('the embedded driver', () => {
         changes.push({ netns, ifindex, change });
       },
       nameOf: () => undefined,
+      marked: () => [],
       get: (netns, ifindex): LinkFacts | undefined =>
         netns === '' && ifindex === lab.ifindex(lab.phys, 'wan0')
           ? { name: 'wan0', up: true, carrier: true, mtu: 1400, mac: '02:00:00:00:00:77', promisc: false }

@@ -57,6 +57,11 @@ export class FakeHosts implements LinkControl {
     return this.#pairs().find(({ host_if_name }) => this.#aliases.get(host_if_name) === alias)?.host_if_name;
   }
 
+  /** Only the embedded plane marks devices that are no hosts. */
+  marked(): [] {
+    return [];
+  }
+
   netnsPath(): string {
     return NETNS_PATH;
   }

@@ -43,6 +43,11 @@ export class FakeLinks implements LinkControl {
     return [...this.#links.values()].find((link) => link.alias === alias)?.name;
   }
 
+  /** Only the embedded plane marks devices that are no hosts. */
+  marked(): [] {
+    return [];
+  }
+
   netnsPath(): string {
     return PATH;
   }
