@@ -11,10 +11,10 @@ import { ipBytes } from '../../../src/lib/ip.ts';
 import { errnoName } from '../../../src/lib/libc.ts';
 import { describeReal } from './lab.ts';
 
-const header = fs.readFileSync(
-  fileURLToPath(new URL('../../../src/forwarding/native/lcpfwd.h', import.meta.url)),
-  'utf8',
-);
+const header = ['lcpfwd.h', 'lcpfwd_punt.h']
+  .map((file) => new URL(`../../../src/forwarding/native/${file}`, import.meta.url))
+  .map((url) => fs.readFileSync(fileURLToPath(url), 'utf8'))
+  .join('');
 
 /** Loads the binding in a process of its own and gives what it says. */
 const load = (dir: string): string => {
@@ -40,6 +40,7 @@ it('sizes are those that the header tells', () => {
     event: 24,
     trace: 128,
     adjacency: 88,
+    punt: 208,
   });
   const names: Readonly<Record<string, string>> = { lookup_spec: 'spec', lookup_result: 'result' };
   for (const [name, size] of told)
