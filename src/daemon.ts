@@ -21,6 +21,7 @@ import type { Log, Logger } from './lib/log.ts';
 import { KernelLinks } from './linkcontrol.ts';
 import { NetnsWatch } from './netlink/netns.ts';
 import { type ControlServer, openControl } from './northbound/control.ts';
+import { Punting } from './punting.ts';
 import { NamespaceWatcher } from './watcher.ts';
 
 const STOP_TIMEOUT_MS = 5000;
@@ -56,6 +57,7 @@ export class Daemon {
   #control: ControlServer | undefined;
   #netnsWatch: NetnsWatch | undefined;
   readonly #auto = new AutoPairs();
+  #punting: Punting | undefined;
   #up = false;
   #ready = false;
   #stopping = false;
@@ -88,6 +90,23 @@ export class Daemon {
       now,
       autoPairProblems: this.#auto.problems,
     };
+  }
+
+  /** What is punted, where the data plane can be told. Throws LcpError PUNT_JOURNAL. */
+  #openPunting(): Punting | undefined {
+    const plane = this.#dataplane.punts;
+    if (plane === undefined) return undefined;
+    return new Punting({
+      config: this.#config,
+      reconciler: this.#reconciler,
+      dataplane: this.#dataplane,
+      plane,
+      changes: this.#changes,
+      log: this.#logs.area('punt'),
+      now: this.#core.now,
+      wake: (cause) => this.#pipeline.config$.next(cause),
+      repair: () => this.#applyPairs(),
+    });
   }
 
   #observer() {
@@ -156,17 +175,20 @@ export class Daemon {
     const { socket, mode, group } = this.#config.control;
     // first, because it is what refuses a second lcpd: nothing is touched before
     this.#control = await openControl({ socket, mode, group, view, log: this.#logs.area('northbound') });
+    this.#punting = this.#openPunting();
     this.#pipeline.start();
     this.#applyRoutePolicies();
     this.#applySync();
     this.#applyPairs();
     this.#netnsWatch = new NetnsWatch(({ name, change }) => {
       if (change !== 'vanished') this.#watchers.get(name)?.open();
+      this.#punting?.netnsChanged();
     });
     this.#dataplane.connect({
       onState: (state, cause) => {
         this.#up = state === 'up';
         if (state === 'up') {
+          this.#punting?.punts.up();
           this.#auto.started();
           this.#applyPairs();
         }
@@ -181,6 +203,7 @@ export class Daemon {
       onPhys: () => {
         if (this.#config.autoPairs.length > 0) this.#applyPairs();
         this.#reconciler.physChanged();
+        this.#punting?.punts.review();
         this.#pipeline.dataplane$.next('phys');
       },
     });
@@ -246,7 +269,7 @@ export class Daemon {
   #specs(): PairSpec[] {
     const named = specsOf(this.#config);
     const told = new Map(this.#auto.problems);
-    const specs = [...named, ...this.#auto.specs(this.#dataplane.phys, named)];
+    const specs = [...named, ...this.#auto.specs(this.#dataplane.phys, named), ...(this.#punting?.pairSpecs() ?? [])];
     for (const [phy, reason] of this.#auto.problems) {
       if (told.get(phy) !== reason) this.#log.warn({ phy, reason }, 'no pair by its pattern');
     }
@@ -258,8 +281,8 @@ export class Daemon {
     const specs = this.#specs();
     for (const phy of this.#reconciler.pairs.configure(specs)) this.#reconciler.dirtyPair(phy);
     const places = [...specs, ...this.#config.autoPairs].map(({ netns }) => netns ?? '');
-    const wanted = new Set(['', ...places]);
-    for (const name of wanted) this.#watch(name, name === '' && !places.includes(''));
+    const wanted = new Set(['', ...places, ...(this.#punting?.namespaces() ?? [])]);
+    for (const name of wanted) this.#watch(name, !places.includes(name));
     for (const [name, watcher] of this.#watchers) {
       if (wanted.has(name)) continue;
       watcher.close();
@@ -340,6 +363,7 @@ export class Daemon {
     this.#reconciler.delta.retry = this.#config.retry;
     this.#applyRoutePolicies();
     this.#applySync();
+    this.#punting?.configure(this.#config);
     this.#applyPairs();
     const { operations, restartNeeded } = plan;
     this.#log.info({ operations: operations.length, restartNeeded }, 'configuration reloaded');
@@ -351,17 +375,21 @@ export class Daemon {
     this.#stopping = true;
     if (!leave) {
       for (const phy of this.#reconciler.pairs.configure([])) this.#reconciler.dirtyPair(phy);
+      this.#punting?.punts.stop();
       this.#pipeline.config$.next('stop');
       const deadline = performance.now() + STOP_TIMEOUT_MS;
-      const held = (): number => [...this.#reconciler.delta.rows('pair')].length;
+      const { delta } = this.#reconciler;
+      const held = (): number =>
+        (['pair', 'interconnect', 'punt'] as const).reduce((sum, kind) => sum + [...delta.rows(kind)].length, 0);
       while (this.#up && held() > 0 && performance.now() < deadline) {
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
-      if (held() > 0) this.#log.warn({ pairs: held() }, 'not everything could be removed');
+      if (held() > 0) this.#log.warn({ objects: held() }, 'not everything could be removed');
     }
     await this.#control?.close();
     this.#netnsWatch?.close();
     for (const watcher of this.#watchers.values()) watcher.close();
+    await this.#punting?.close(leave);
     await this.#dataplane.close(leave);
     this.#links.close();
   }

@@ -1,62 +1,128 @@
 // Punting: the punt manager joined with mirror, data plane, journal and the kernels of CNFs.
+//
+// Interconnects that the control plane is to have as interfaces become pairs like those of the configuration, and their hosts
+// are given what the request says. Namespaces of CNFs are watched for their links, so that a device of a former life is found.
 
 import { join } from 'node:path';
+import { CnfDevices } from './cnfdevices.ts';
 import type { Config } from './config/config.ts';
 import type { StateChanges } from './lcp/core.ts';
 import type { DataPlane } from './lcp/dataplane.ts';
+import type { PairSpec } from './lcp/pairs.ts';
 import { PuntPlaces } from './lcp/puntplaces.ts';
 import type { PuntPlane } from './lcp/puntplane.ts';
 import type { Reconciler } from './lcp/reconcile.ts';
 import type { Logger } from './lib/log.ts';
 import { netnsIdentity, netnsPath } from './netlink/netns.ts';
+import type { RoutedEnd } from './punt/derive.ts';
 import type { PuntEnv } from './punt/env.ts';
 import { Journal } from './punt/journal.ts';
-import { type PuntParts, Punts } from './punt/punts.ts';
+import { Punts } from './punt/punts.ts';
 
-export interface PuntingOptions {
+export interface PuntingParts {
   readonly config: Config;
   readonly reconciler: Reconciler;
   readonly dataplane: DataPlane;
   readonly plane: PuntPlane;
-  readonly devices: PuntParts['devices'];
-  readonly routed: PuntParts['routed'];
   readonly changes: StateChanges;
   readonly log: Logger;
   readonly now: () => number;
+  /** Rounds are to be run. */
+  wake(cause: string): void;
+  /** Pairs, or namespaces that are to be watched, are others. */
+  repair(): void;
 }
 
-/** Opens the journal. Throws LcpError PUNT_JOURNAL. */
-export function openPunts(options: PuntingOptions): { readonly punts: Punts; close(): void } {
-  const { config, reconciler, dataplane, plane, devices, routed, changes, log, now } = options;
-  const journal = new Journal(join(config.punt.state, 'punts.journal'));
-  if (journal.cut > 0) log.warn({ bytes: journal.cut }, 'the journal of punts ended in half a record, which is cut off');
-  const { namespaces, pairs, delta } = reconciler;
-  const places = new PuntPlaces(namespaces, pairs, delta, dataplane);
-  const mirrored = config.netns ?? config.pairs[0]?.netns ?? '';
-  const env: PuntEnv = {
-    plane,
-    interface: (name) => places.interface(name),
-    hasTable: (family, table) => places.hasTable(family, table, mirrored),
-    netns: (name) => netnsIdentity(name === '' ? '/proc/self/ns/net' : netnsPath(name)),
-    allocCidr: config.punt.interconnectAllocCidr,
-    memifDirectory: config.punt.memifDirectory,
-  };
-  const punts = new Punts({
-    env,
-    plane,
-    journal,
-    rows: delta,
-    devices,
-    routed,
-    generation: () => dataplane.info().generation,
-    now,
-  });
-  punts.configure(config.punts);
-  punts.watch(({ id, state, reasons }) => {
+export class Punting {
+  readonly punts: Punts;
+  readonly #parts: PuntingParts;
+  readonly #journal: Journal;
+  readonly #devices: CnfDevices;
+  readonly #mirrored: string;
+  #routed: readonly RoutedEnd[] = [];
+  #watched = '';
+
+  /** Opens the journal. Throws LcpError PUNT_JOURNAL. */
+  constructor(parts: PuntingParts) {
+    const { config, reconciler, dataplane, plane, log, now, wake } = parts;
+    this.#parts = parts;
+    this.#journal = new Journal(join(config.punt.state, 'punts.journal'));
+    const { cut } = this.#journal;
+    if (cut > 0) log.warn({ bytes: cut }, 'the journal of punts ended in half a record, which is cut off');
+    this.#mirrored = config.netns ?? config.pairs[0]?.netns ?? '';
+    this.#devices = new CnfDevices({ log, now });
+    const { namespaces, pairs, delta } = reconciler;
+    const places = new PuntPlaces(namespaces, pairs, delta, dataplane);
+    const env: PuntEnv = {
+      plane,
+      interface: (name) => places.interface(name),
+      hasTable: (family, table) => places.hasTable(family, table, this.#mirrored),
+      netns: (name) => netnsIdentity(name === '' ? '/proc/self/ns/net' : netnsPath(name)),
+      allocCidr: config.punt.interconnectAllocCidr,
+      memifDirectory: config.punt.memifDirectory,
+    };
+    this.punts = new Punts({
+      env,
+      plane,
+      journal: this.#journal,
+      rows: delta,
+      devices: this.#devices,
+      routed: (ends) => this.#route(ends),
+      generation: () => dataplane.info().generation,
+      now,
+    });
+    this.punts.onAgain = () => wake('punts');
+    this.#devices.onChange = () => this.punts.settle();
+    this.punts.watch((change) => this.#tell(change));
+    this.configure(config);
+    reconciler.further = this.punts;
+  }
+
+  #tell({ id, state, reasons }: Parameters<Parameters<Punts['watch']>[0]>[0]): void {
+    const { log, changes, repair } = this.#parts;
     const reason = reasons.join('; ');
-    log[state === 'FAILED' || state === 'BUSY' ? 'warn' : 'info']({ punt: id, ...(reason ? { reason } : {}) }, state);
+    const level = state === 'FAILED' || state === 'BUSY' ? 'warn' : 'info';
+    log[level]({ punt: id, ...(reason ? { reason } : {}) }, `punt ${state.toLowerCase()}`);
     changes.publish('punt', state, id, reason);
-  });
-  reconciler.further = punts;
-  return { punts, close: () => journal.close() };
+    const watched = this.namespaces().join(' ');
+    if (watched === this.#watched) return;
+    this.#watched = watched;
+    setImmediate(repair);
+  }
+
+  #route(ends: readonly RoutedEnd[]): void {
+    this.#routed = ends;
+    const netns = this.#mirrored;
+    this.#devices.wantHosts(
+      ends.map(({ phy: name, addresses, table, mtu }) => ({ netns, name, addresses, table, mtu })),
+    );
+    setImmediate(this.#parts.repair); // not within a round
+  }
+
+  /** Takes over what a configuration asks for. */
+  configure({ punts }: Config): void {
+    this.punts.configure(punts);
+  }
+
+  /** Interconnects that are to be pairs. */
+  pairSpecs(): PairSpec[] {
+    return this.#routed.map(({ phy }) => ({ phy, host: phy, netns: this.#mirrored, type: 'tap' }));
+  }
+
+  /** Namespaces of CNFs, those that are not there included. */
+  namespaces(): string[] {
+    return [...new Set(this.punts.list().map(({ request }) => request.netns))];
+  }
+
+  /** A namespace has come, gone or been replaced. */
+  netnsChanged(): void {
+    this.punts.review();
+    this.#parts.wake('namespaces');
+  }
+
+  /** leave: all stays as it is; otherwise everything that was made is gone already, but what is the kernels'. */
+  async close(leave: boolean): Promise<void> {
+    await (leave ? this.#devices.close() : this.#devices.release());
+    this.#journal.close();
+  }
 }

@@ -172,4 +172,8 @@ export const defaultControlSocket = '/run/lcpd/lcpd.sock';
 export const besideControl = (controlSocket: string, name: string): string => `${dirname(controlSocket)}/${name}`;
 
 /** Areas that log, by folder. */
-export const logAreas = ['main', 'config', 'netlink', 'lcp', 'forwarding', 'vpp', 'northbound'] as const;
+export const logAreas = ['main', 'config', 'netlink', 'lcp', 'punt', 'forwarding', 'vpp', 'northbound'] as const;
+
+/** Of an lcpd beside the machine's own: where its sockets are, so that no two share what they remember. */
+export const stateDirectory = (controlSocket: string): string =>
+  controlSocket === defaultControlSocket ? '/var/lib/lcpd' : dirname(controlSocket);

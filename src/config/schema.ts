@@ -15,6 +15,7 @@ import {
   logLevels,
   osiNames,
   pairBackends,
+  stateDirectory,
   unpairedRoutes,
   vppTransports,
 } from './config.ts';
@@ -132,7 +133,7 @@ export const configSchema = z.strictObject({
     socket: text(socketPathProblem).optional(),
     'interconnect-alloc-cidr': reading(z.string(), allocationCidr).default('192.168.111.0/24'),
     'memif-directory': text(directoryProblem).optional(),
-    state: text(directoryProblem).default('/var/lib/lcpd'),
+    state: text(directoryProblem).optional(),
   }),
   control: section({
     socket: text(socketPathProblem).default(defaultControlSocket),
@@ -195,7 +196,7 @@ export function toConfig(parsed: ParsedConfig): Config {
       socket: parsed.punt.socket ?? besideControl(control.socket, 'punt.sock'),
       interconnectAllocCidr: parsed.punt['interconnect-alloc-cidr'],
       memifDirectory: parsed.punt['memif-directory'] ?? besideControl(control.socket, 'memif'),
-      state: parsed.punt.state,
+      state: parsed.punt.state ?? stateDirectory(control.socket),
     },
     control: { socket: control.socket, mode: control.mode, group: control.group },
     log: { level: log.level, areas: { ...log.areas } },

@@ -266,6 +266,7 @@ export class Reconciler {
         if (ns !== undefined) this.routes.tableGone(ns.routesOf(object.family), object.table);
       }
       if (object.kind === 'pair') this.#pairSettled(object, operation.op, result);
+      if (object.kind === 'interconnect') this.dirtyPair(object.name);
       // one whose end is refused is still there with all that it has; what is refused to be set may have ended
       if (object.kind === 'subif' && (result.ok || operation.op === 'set')) this.#wishes.portChanged(object.phy);
       if (object.kind === 'pathset') {

@@ -14,6 +14,7 @@ import type { Namespace } from './namespace.ts';
 import { type Address, keyOf, type LcpObject, MPLS, type Pair, type RouteFamily, tableKey } from './objects.ts';
 import type { Pairs } from './pairs.ts';
 import { KernelPhys } from './phys.ts';
+import { INTERCONNECT_PHY } from './puntobjects.ts';
 import type { RouteSync } from './routesync.ts';
 import { NO_VRF, vrfIngress } from './rules.ts';
 import { deriveSubifs, type FoundSubif } from './subifs.ts';
@@ -51,7 +52,8 @@ export class Wishes {
   }
 
   get #phys(): PhySource {
-    return this.#parts.dataplane.phys ?? new KernelPhys(this.#parts.namespaces.get('') as Namespace);
+    const { dataplane, namespaces, delta } = this.#parts;
+    return dataplane.phys ?? new KernelPhys(namespaces.get('') as Namespace, delta);
   }
 
   dirtyPair(phy: string): void {
@@ -280,7 +282,7 @@ export class Wishes {
     const link = derived && this.#parts.upward.link(derived);
     delta.want('link', phy, link);
     // phy and host are the kernel's too: what somebody else changed there is put right again
-    if (link === undefined) return;
+    if (link === undefined || link.phyIfindex === INTERCONNECT_PHY) return;
     const wire = this.#phys.get(link.phyIfindex);
     const hostLink = ns?.links.get(link.hostIfindex);
     const hostCarrier = ((hostLink?.flags ?? 0) & 0x10000) !== 0;
