@@ -143,7 +143,7 @@ int router_find(void *router, uint32_t number, struct relay_interface *out) {
   *out = r->one;
   out->number = number;
   if (number == 8 || number == 9) out->tags = (uint8_t)(number - 7);
-  out->tag[0] = number == 9 ? 0x88a8000au : 0x8100000au;
+  out->tag[0] = number == 9 ? 0x88a80abcu : 0x81000abcu;
   out->tag[1] = 0x8100000bu;
   if (number == 10) out->has_address = 0;
   if (number == 11) out->config = NULL;

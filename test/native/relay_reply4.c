@@ -27,9 +27,9 @@ static const struct row rows[] = {
     {"the other server", SAYS(.src = "0a090909", .options = RELAYED "ff"), 0, RELAY_SENT, 0, 7, PLAIN, GETS(.options = RELAYED "ff")},
     {"no end", SAYS(.options = RELAYED), 0, RELAY_SENT, 0, 7, PLAIN, GETS(.options = RELAYED)},
     {"pads", SAYS(.options = "00 00 00" RELAYED "ff"), 0, RELAY_SENT, 0, 7, PLAIN, GETS(.options = "00 00 00" RELAYED "ff")},
-    {"one tag", SAYS(.options = "52 0c 01 04 00000008 05 04 0a000001 ff"), 0, RELAY_SENT, 0, 8, "ffffffffffff 020000000001 8100 000a 0800",
+    {"one tag", SAYS(.options = "52 0c 01 04 00000008 05 04 0a000001 ff"), 0, RELAY_SENT, 0, 8, "ffffffffffff 020000000001 8100 0abc 0800",
      GETS(.options = "52 0c 01 04 00000008 05 04 0a000001 ff")},
-    {"two tags", SAYS(.options = "52 0c 01 04 00000009 05 04 0a000001 ff"), 0, RELAY_SENT, 0, 9, "ffffffffffff 020000000001 88a8 000a 8100 000b 0800",
+    {"two tags", SAYS(.options = "52 0c 01 04 00000009 05 04 0a000001 ff"), 0, RELAY_SENT, 0, 9, "ffffffffffff 020000000001 88a8 0abc 8100 000b 0800",
      GETS(.options = "52 0c 01 04 00000009 05 04 0a000001 ff")},
     {"a number of four octets", SAYS(.options = "52 0c 01 04 01020304 05 04 0a000001 ff"), 0, RELAY_SENT, 0, 0x01020304, PLAIN,
      GETS(.options = "52 0c 01 04 01020304 05 04 0a000001 ff")},
@@ -41,6 +41,8 @@ static const struct row rows[] = {
      PLAIN, GETS(.options = "52 15 01 04 00000007 05 04 0a000001 97 05 00 76706e31 98 00 ff")},
     {"VPN processed", SAYS(.options = "52 13 01 04 00000007 05 04 0a000001 97 05 00 76706e31 ff"), 0, RELAY_SENT, 0, 7, PLAIN,
      GETS(.options = "52 13 01 04 00000007 05 04 0a000001 97 05 00 76706e31 ff")},
+    {"a VPN that is not there", SAYS(.options = "52 0e 01 04 00000007 05 04 0a000001 98 00 ff"), 0, RELAY_SENT, 0, 7, PLAIN,
+     GETS(.options = "52 0e 01 04 00000007 05 04 0a000001 98 00 ff")},
     {"IP options are left out", SAYS(.ip_options = "83 03 04 00", .options = RELAYED "ff"), 0, RELAY_SENT, 0, 7, PLAIN, GETS(.options = RELAYED "ff")},
     {"with a sum", SAYS(.options = RELAYED "ff"), RELAY_CHECKSUM, RELAY_SENT, 0, 7, PLAIN, GETS(.options = RELAYED "ff", .sum = 1)},
     {"who wants broadcast gets it", SAYS(.options = RELAYED "ff", .flags = 0x8000), RELAY_BROADCAST, RELAY_SENT, 0, 7, PLAIN,
@@ -56,6 +58,8 @@ static const struct row rows[] = {
     {"stripped, as long as it was", SAYS(.options = "35 01 02" RELAYED "ff"), RELAY_STRIP_82, RELAY_SENT, 0, 7, PLAIN, GETS(.options = "35 01 02 ff 00*14")},
     {"stripped of ours only", SAYS(.options = "52 03 01 01 63" RELAYED "ff 00*60"), RELAY_STRIP_82 | RELAY_CHECKSUM, RELAY_SENT, 0, 7, PLAIN,
      GETS(.options = "52 03 01 01 63 ff 00*60", .sum = 1)},
+    {"stripped of the one that is whole", SAYS(.options = RELAYED "52 06 01 04 00000007 ff 00*60"), RELAY_STRIP_82, RELAY_SENT, 0, 7, PLAIN,
+     GETS(.options = "52 06 01 04 00000007 ff 00*60")},
     DROPS(RELAY_NO_OPTION_82, ""),
     DROPS(RELAY_NO_OPTION_82, "35 01 02 ff"),
     DROPS(RELAY_NO_OPTION_82, "ff" RELAYED "ff"),
@@ -64,7 +68,7 @@ static const struct row rows[] = {
     DROPS(RELAY_NO_OPTION_82, "52 05 01 04 000000 07 05 04 0a000001 ff"),    /* a sub-option that overruns */
     DROPS(RELAY_NO_OPTION_82, "52 0d 01 04 00000007 05 04 0a000001"),        /* an option that does */
     DROPS(RELAY_NO_OPTION_82, "52 0c 01 04 ffffffff 05 04 0a000001 ff"),
-    DROPS(RELAY_NO_OPTION_82, "52 0d ff 01 04 00000007 05 04 0a000001 ff"),  /* behind the end of the sub-options */
+    DROPS(RELAY_NO_OPTION_82, "52 0e ff 00 01 04 00000007 05 04 0a000001 ff"), /* behind the end of the sub-options */
     DROPS(RELAY_NO_OPTION_82, "52"),
     DROPS(RELAY_NO_OPTION_82, "52 00 ff"),
     DROPS(RELAY_NO_OPTION_82, "52 01 01 ff"),

@@ -26,8 +26,8 @@ static const struct row rows[] = {
     {"what is behind the two is not looked at", HEAD NUMBER "0009 000a" REPLY "0012 0004 00000063", RELAY_SENT, 7, PLAIN, REPLY},
     {"of interfaces before, the last", HEAD "0012 0004 00000008" NUMBER "0009 000a" REPLY, RELAY_SENT, 7, PLAIN, REPLY},
     {"of messages before, the last", HEAD "0009 0001 02 0009 000a" REPLY NUMBER, RELAY_SENT, 7, PLAIN, REPLY},
-    {"one tag", HEAD "0012 0004 00000008 0009 000a" REPLY, RELAY_SENT, 8, "ffffffffffff 020000000001 8100 000a 86dd", REPLY},
-    {"two tags", HEAD "0012 0004 00000009 0009 000a" REPLY, RELAY_SENT, 9, "ffffffffffff 020000000001 88a8 000a 8100 000b 86dd", REPLY},
+    {"one tag", HEAD "0012 0004 00000008 0009 000a" REPLY, RELAY_SENT, 8, "ffffffffffff 020000000001 8100 0abc 86dd", REPLY},
+    {"two tags", HEAD "0012 0004 00000009 0009 000a" REPLY, RELAY_SENT, 9, "ffffffffffff 020000000001 88a8 0abc 8100 000b 86dd", REPLY},
     {"an empty message", HEAD NUMBER "0009 0000", RELAY_SENT, 7, PLAIN, ""},
     {"odd length", HEAD NUMBER "0009 0005 07 a1b2c3 55", RELAY_SENT, 7, PLAIN, "07 a1b2c3 55"},
     {"32 hops", "0d 20" LINK PEER NUMBER "0009 000a" REPLY, RELAY_SENT, 7, PLAIN, REPLY},
@@ -45,6 +45,7 @@ static const struct row rows[] = {
     {"an interface that overruns", HEAD "0009 000a" REPLY "0012 0004 000000", RELAY_NO_INTERFACE_ID, 0, NULL, NULL},
     {"no such interface", HEAD "0012 0004 00000006 0009 000a" REPLY, RELAY_WRONG_INTERFACE_ID, 0, NULL, NULL},
     {"three octets of interface", HEAD "0012 0003 000007 0009 000a" REPLY, RELAY_WRONG_INTERFACE_ID, 0, NULL, NULL},
+    {"three, and a fourth behind them", HEAD "0012 0003 000000 0700 0000 0009 000a" REPLY, RELAY_WRONG_INTERFACE_ID, 0, NULL, NULL},
     {"no relay there", HEAD "0012 0004 0000000b 0009 000a" REPLY, RELAY_NO_SERVER, 0, NULL, NULL},
     {"no address there", HEAD "0012 0004 0000000a 0009 000a" REPLY, RELAY_NO_INTERFACE_ADDRESS, 0, NULL, NULL},
 };
@@ -111,6 +112,8 @@ static void test_rest(void) {
     frame(&want, PLAIN, chained ? 547 : 546, "0d 00*33");
     same_bytes("to a relay", out, result.len, &want);
   }
+  answer(&in, SERVER0, HEAD NUMBER "0009 0000");
+  CHECK(relay(&r, 5, &in, 14, out, &result) == RELAY_SENT && result.len == 14 + 48, "nothing to a relay");
   char message[256];
   snprintf(message, sizeof message, "%s %s 0009 %04x 07*%u", HEAD, "0012 0004 00000009", 2048 - 14 - 48 - 34 - 12, 2048 - 14 - 48 - 34 - 12);
   answer(&in, SERVER0, message);

@@ -236,7 +236,19 @@ static void test_claims_less(void) {
   expect(&r.one, &row, &in, &want);
 }
 
+static void test_number(void) {
+  static struct bytes in, want;
+  struct row row = {"number", {0}, 0, 0, RELAY_SENT, 0, 2, {0}};
+  struct relay_router r;
+  router_begin(&r, RELAY_IP4, 0);
+  r.one.number = 0x01020304;
+  build4(&in, &(struct say4){.options = "35 01 01 ff"});
+  build4(&want, &(struct say4)LEAVES(.options = "35 01 01 52 0c 01 04 01020304 05 04 0a000001 ff"));
+  expect(&r.one, &row, &in, &want);
+}
+
 void test_relay4(void) {
+  test_number();
   test_rows();
   test_vss();
   test_copies();

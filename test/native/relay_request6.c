@@ -122,6 +122,19 @@ static void test_vss(void) {
   }
 }
 
+static void test_number(void) {
+  static struct bytes in, want;
+  uint8_t out[RELAY_ROOM];
+  struct relay_result result;
+  struct relay_router r;
+  router_begin(&r, RELAY_IP6, 0);
+  r.one.number = 0x01020304;
+  build6(&in, &(struct say6)ASKS("03 a1b2c3"));
+  CHECK(relay(&r.one, in.at, in.len, 14, out, &result) == RELAY_SENT, "number");
+  to_server(&want, SERVER0, "0c 00" LINK LOCAL "0009 0004 03 a1b2c3 0012 0004 01020304" MAC);
+  same_bytes("number", out, result.len, &want);
+}
+
 static void test_lies(void) {
   static struct bytes in, want;
   static const struct {
@@ -192,6 +205,7 @@ static void test_directions(void) {
 void test_relay6(void) {
   test_rows();
   test_vss();
+  test_number();
   test_lies();
   test_size();
   test_directions();

@@ -108,7 +108,7 @@ uint32_t relay_l2(const struct relay_interface *interface, const uint8_t *dst, u
   memcpy(out + 6, interface->mac, 6);
   for (unsigned i = 0; i < interface->tags && i < 2; i++, at += VLAN_TAG) {
     store_be16(out + at, interface->tag[i] >> 16);
-    store_be16(out + at + 2, interface->tag[i] & 0xfff);
+    store_be16(out + at + 2, interface->tag[i] & 0xffff);
   }
   store_be16(out + at, type);
   return at + 2;
