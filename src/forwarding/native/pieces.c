@@ -28,17 +28,19 @@ static void sum_ip4(uint8_t *ip) {
   store16(ip + 10, checksum(ip, (ip[0] & 15u) * 4u));
 }
 
-static void sum_l4(const uint8_t *ip, uint8_t *l4, uint32_t len, unsigned tcp) {
+/* A TCP or UDP header is of an even length, so its sum and that of the payload may be taken one after the other. */
+static void sum_l4(const uint8_t *ip, uint8_t *l4, uint32_t head, const uint8_t *payload, uint32_t n, unsigned tcp) {
+  uint32_t len = head + n;
   uint8_t pseudo[4] = {0, (uint8_t)(tcp ? PROTO_TCP : PROTO_UDP), (uint8_t)(len >> 8), (uint8_t)len};
   uint8_t *field = l4 + (tcp ? 16 : 6);
   store16(field, 0);
   uint64_t sum = ip[0] >> 4 == 4 ? checksum_add(0, ip + 12, 8) : checksum_add(0, ip + 8, 32);
-  sum = checksum_add(checksum_add(sum, pseudo, 4), l4, len);
+  sum = checksum_add(checksum_add(checksum_add(sum, pseudo, 4), l4, head), payload, n);
   uint16_t folded = (uint16_t)~checksum_fold(sum);
   store16(field, folded || tcp ? folded : 0xffff);
 }
 
-void pieces_finish(uint8_t *ip, uint8_t *l4, const struct pieces *l, uint32_t at, uint32_t n, unsigned k) {
+void pieces_head(uint8_t *ip, uint8_t *l4, const struct pieces *l, const uint8_t *payload, uint32_t at, uint32_t n, unsigned k) {
   uint32_t l4_len = l->payload - l->l4 + n, total = l->l4 - l->ip + l4_len;
   if (ip[0] >> 4 == 4) {
     store_be16(ip + 2, total);
@@ -56,7 +58,7 @@ void pieces_finish(uint8_t *ip, uint8_t *l4, const struct pieces *l, uint32_t at
   } else {
     store_be16(l4 + 4, l4_len);
   }
-  sum_l4(ip, l4, l4_len, l->tcp);
+  sum_l4(ip, l4, l->payload - l->l4, payload, n, l->tcp);
 }
 
 int pieces_find(const struct packet *p, uint32_t ip, struct pieces *l) {

@@ -1,0 +1,246 @@
+/* puntsock_clients.c - clients that are slow, gone, something else than they should be, or connected: each costs little,
+ * and nobody else a packet.
+ */
+#include "puntsock_fixture.h"
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+static struct frame f;
+static struct packet p;
+
+static uint64_t clock_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* More bursts than all the room there is, to clients that never read, and to one that does. */
+static void test_slow(void) {
+  enum { SLOW = 8, N = 8 };
+  int slow[SLOW], good = client_bind(in_dir("good"));
+  unsigned slot[SLOW], good_slot = slot_of(in_dir("good")), bursts = 4000;
+  uint64_t good_ns = 0, slow_ns = 0, burst_most = 0;
+  char name[16];
+  for (unsigned i = 0; i < SLOW; i++) {
+    snprintf(name, sizeof name, "slow%u", i);
+    slow[i] = client_bind(in_dir(name));
+    slot[i] = slot_of(in_dir(name));
+  }
+  F.counts = (struct punt_counts){{0}};
+  for (unsigned k = 0; k < bursts; k++) {
+    uint64_t begin = clock_ns(), full = fate(PUNT_TX_FULL);
+    for (unsigned i = 0; i < SLOW; i++) send_many(slot[i], &p, N);
+    uint64_t middle = clock_ns();
+    CHECK(k < 100 || fate(PUNT_TX_FULL) - full == SLOW * N, "burst %u: %llu refused", k, (unsigned long long)(fate(PUNT_TX_FULL) - full));
+    send_many(good_slot, &p, N);
+    uint64_t end = clock_ns();
+    CHECK(drain(good) == N, "burst %u: the good client loses", k);
+    if (k < bursts / 2) continue;
+    slow_ns += middle - begin;
+    good_ns += end - middle;
+    if (middle - begin > burst_most) burst_most = middle - begin;
+  }
+  CHECK(fates() == (uint64_t)bursts * N * (SLOW + 1), "not counted");
+  printf("puntsock_test: a burst of %u: %llu ns to a client that reads, %llu to one that does not\n", N,
+         (unsigned long long)(good_ns / (bursts / 2)), (unsigned long long)(slow_ns / (bursts / 2) / SLOW));
+  CHECK(slow_ns / SLOW < good_ns, "one that does not read costs more than one that does");
+  /* When it reads again it gets all at once. */
+  CHECK(drain(slow[3]) >= 10, "nothing was queued");
+  F.counts = (struct punt_counts){{0}};
+  send_many(slot[3], &p, N);
+  CHECK(fate(PUNT_TX) == N && drain(slow[3]) == N, "one that reads again gets %llu", (unsigned long long)fate(PUNT_TX));
+  /* A slot whose client has gone from the list but not from life has no room for the next one: it gets another. */
+  puntsock_client_close(&F.s, slot[0]);
+  int next = client_bind(in_dir("next"));
+  unsigned next_slot = slot_of(in_dir("next"));
+  F.counts = (struct punt_counts){{0}};
+  for (unsigned i = 0; i < (F.wide ? 40u : 1u); i++) send_many(next_slot, &p, N);
+  CHECK(fate(PUNT_TX) == fates() && drain(next) == fates(), "the next client has room for %llu", (unsigned long long)fate(PUNT_TX));
+  puntsock_client_close(&F.s, next_slot);
+  close(next);
+  for (unsigned i = 0; i < SLOW; i++) {
+    if (i) puntsock_client_close(&F.s, slot[i]);
+    close(slow[i]);
+    snprintf(name, sizeof name, "slow%u", i);
+    unlink(in_dir(name));
+  }
+  puntsock_client_close(&F.s, good_slot);
+  close(good);
+  unlink(in_dir("good"));
+  unlink(in_dir("next"));
+}
+
+/* The order of what a slow reader gets, and that a full queue in the middle of a burst costs only what did not fit. */
+static void test_middle(void) {
+  int fd = client_bind(in_dir("middle"));
+  unsigned slot = slot_of(in_dir("middle"));
+  F.counts = (struct punt_counts){{0}};
+  while (!fate(PUNT_TX_FULL)) send_many(slot, &p, 7);
+  uint64_t took = fate(PUNT_TX);
+  CHECK(took >= 10 && drain(fd) == took, "%llu were taken", (unsigned long long)took);
+  send_many(slot, &p, 7);
+  CHECK(fate(PUNT_TX) == took + 7 && drain(fd) == 7, "and afterwards none");
+  puntsock_client_close(&F.s, slot);
+  close(fd);
+  unlink(in_dir("middle"));
+}
+
+/* Nobody is there: one try, then silence for a while, then found as soon as it is back. */
+static void test_gone(void) {
+  const char *path = in_dir("gone");
+  unsigned slot = slot_of(path);
+  for (unsigned round = 0; round < 3; round++) { /* never there; gone with and without its file */
+    F.counts = (struct punt_counts){{0}};
+    F.now += 1000 * MS;
+    send_many(slot, &p, 100);
+    CHECK(fate(PUNT_TX_NO_CLIENT) == 100, "round %u: %llu", round, (unsigned long long)fate(PUNT_TX_NO_CLIENT));
+    int fd = client_bind(path);
+    F.now += PUNTSOCK_MUTE_NS - 1;
+    send_many(slot, &p, 100);
+    CHECK(fate(PUNT_TX_NO_CLIENT) == 200 && drain(fd) == 0, "round %u: the kernel was asked", round);
+    F.now += 1;
+    send_many(slot, &p, 3);
+    CHECK(fate(PUNT_TX) == 3 && drain(fd) == 3, "round %u: it is not found again", round);
+    close(fd);
+    if (round) unlink(path);
+  }
+  uint64_t begin = clock_ns();
+  for (unsigned i = 0; i < 100000; i++) send_many(slot, &p, 1);
+  printf("puntsock_test: %llu ns a packet to a client that is gone\n", (unsigned long long)(clock_ns() - begin) / 100000);
+  puntsock_client_close(&F.s, slot);
+}
+
+static void no_client(const char *path) {
+  unsigned slot = slot_of(path);
+  F.counts = (struct punt_counts){{0}};
+  send_many(slot, &p, 5);
+  CHECK(fate(PUNT_TX_NO_CLIENT) == 5 && fates() == 5, "%s", path);
+  puntsock_client_close(&F.s, slot);
+}
+
+static void test_places(void) {
+  char longest[120];
+  struct sockaddr_un at = {.sun_family = AF_UNIX};
+  no_client(in_dir("absent"));
+  no_client(in_dir("absent/absent"));
+  CHECK(mkdir(in_dir("folder"), 0755) == 0 && symlink("loop", in_dir("loop")) == 0, "%s", strerror(errno));
+  no_client(in_dir("folder"));
+  no_client(in_dir("loop"));
+  close(open(in_dir("file"), O_CREAT | O_WRONLY, 0600));
+  no_client(in_dir("file"));
+  no_client(in_dir("file/below"));
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  strcpy(at.sun_path, in_dir("stream"));
+  CHECK(bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 1) == 0, "%s", strerror(errno));
+  no_client(in_dir("stream"));
+  close(fd);
+  fd = client_bind(in_dir("real"));
+  CHECK(symlink("real", in_dir("link")) == 0, "%s", strerror(errno));
+  unsigned slot = slot_of(in_dir("link"));
+  send_many(slot, &p, 2);
+  CHECK(drain(fd) == 2, "a link to a client is as good");
+  puntsock_client_close(&F.s, slot);
+  close(fd);
+  snprintf(longest, sizeof longest, "%s/%0*d", F.dir, (int)(107 - strlen(F.dir) - 1), 0);
+  fd = client_bind(longest);
+  slot = slot_of(longest);
+  send_many(slot, &p, 2);
+  CHECK(drain(fd) == 2, "a path of 107 bytes");
+  /* Longer than any datagram: that one only. */
+  static uint8_t huge[4 << 20];
+  struct packet q = {.data = huge, .len = sizeof huge}, *all[] = {&p, &q, &p};
+  F.counts = (struct punt_counts){{0}};
+  puntsock_send(&F.s, slot, (const uint32_t[]){1, 2, 3}, all, 3, F.now, &F.counts);
+  CHECK(fate(PUNT_TX) == 2 && fate(PUNT_TX_ERROR) == 1 && drain(fd) == 2, "too long a packet takes others along");
+  puntsock_client_close(&F.s, slot);
+  close(fd);
+  unlink(longest);
+  rmdir(in_dir("folder"));
+  for (unsigned i = 0; i < 5; i++) unlink(in_dir((const char *const[]){"loop", "file", "stream", "real", "link"}[i]));
+}
+
+/* Clients that have connect()ed take datagrams of their peer only, and more of them. */
+static void test_connected(void) {
+  const char *path = in_dir("connected"), *other_path = in_dir("unconnected");
+  int fd = client_bind(path), other = client_bind(other_path), second = client_bind(in_dir("second"));
+  struct sockaddr_un to_second = {.sun_family = AF_UNIX};
+  unsigned slot = slot_of(path), other_slot = slot_of(other_path);
+  strcpy(to_second.sun_path, in_dir("second"));
+  CHECK(connect(fd, (struct sockaddr *)&F.s.at, sizeof F.s.at) == 0, "%s", strerror(errno));
+  F.counts = (struct punt_counts){{0}};
+  for (unsigned i = 0; i < 3; i++) send_many(slot, &p, BURST); /* more than net.unix.max_dgram_qlen */
+  CHECK(fate(PUNT_TX) == 3 * BURST && drain(fd) == 3 * BURST, "%llu", (unsigned long long)fate(PUNT_TX));
+  while (!fate(PUNT_TX_FULL)) send_many(slot, &p, BURST); /* and now it is slow */
+  for (unsigned i = 0; i < 100; i++) {
+    send_many(slot, &p, 8);
+    send_many(other_slot, &p, 8);
+    CHECK(drain(other) == 8, "one that is not connected loses by one that is");
+  }
+  /* It comes back without being connected, while another one keeps the room of connected ones full. */
+  int again = client_bind(path);
+  F.counts = (struct punt_counts){{0}};
+  send_many(slot, &p, 8);
+  send_many(slot, &p, 8);
+  CHECK(drain(again) >= 8, "what it was is remembered for too long");
+  CHECK(drain(fd) > 0, "the other one has read nothing"); /* a full socket says so before it says anything else */
+  CHECK(connect(again, (struct sockaddr *)&to_second, sizeof to_second) == 0, "%s", strerror(errno));
+  F.counts = (struct punt_counts){{0}};
+  send_many(slot, &p, 8);
+  CHECK(fate(PUNT_TX_NO_CLIENT) == 8, "one that is connected elsewhere");
+  puntsock_client_close(&F.s, slot);
+  puntsock_client_close(&F.s, other_slot);
+  close(again), close(fd), close(other), close(second);
+  unlink(path), unlink(other_path), unlink(in_dir("second"));
+}
+
+static void *worker(void *arg) {
+  struct punt_counts *counts = arg;
+  struct packet *all[4] = {&p, &p, &p, &p};
+  for (unsigned i = 0; i < 2000; i++)
+    for (unsigned slot = 0; slot < 2; slot++) puntsock_send(&F.s, slot, (const uint32_t[]){1, 1, 1, 1}, all, 4, F.now + i * MS, counts);
+  return NULL;
+}
+
+/* Several workers at once, to one that reads and one that comes and goes. */
+static void test_workers(void) {
+  const char *path = in_dir("reads"), *other = in_dir("flickers");
+  int fd = client_bind(path), came = -1;
+  unsigned got = 0;
+  struct punt_counts counts[3] = {{{0}}};
+  pthread_t thread[3];
+  CHECK(slot_of(path) == 0 && slot_of(other) == 1, "slots");
+  for (unsigned i = 0; i < 3; i++) CHECK(pthread_create(&thread[i], NULL, worker, &counts[i]) == 0, "thread");
+  for (unsigned i = 0; i < 3; i++) {
+    while (pthread_tryjoin_np(thread[i], NULL) == EBUSY) {
+      got += drain(fd);
+      if (came >= 0) close(came);
+      came = came < 0 ? client_bind(other) : -1;
+    }
+  }
+  got += drain(fd);
+  uint64_t sum = 0, sent = 0, gone = 0;
+  for (unsigned i = 0; i < 3; i++) {
+    for (unsigned k = 0; k < PUNT_FATE_COUNT; k++) sum += counts[i].n[k];
+    sent += counts[i].n[PUNT_TX];
+    gone += counts[i].n[PUNT_TX_NO_CLIENT];
+  }
+  CHECK(sum == 3 * 2000 * 8 && gone && sent >= got && got, "%llu fates, %llu sent, %u got", (unsigned long long)sum, (unsigned long long)sent, got);
+  if (came >= 0) close(came);
+  close(fd);
+  unlink(path), unlink(other);
+  puntsock_client_close(&F.s, 0), puntsock_client_close(&F.s, 1);
+}
+
+void test_clients(void) {
+  make_frame(&f, 0, 4, 17, 1400, 0);
+  p = packet_of(&f);
+  test_slow();
+  test_middle();
+  test_gone();
+  test_places();
+  test_connected();
+  test_workers();
+  CHECK(p.len == f.len && !memcmp(p.data, f.at, f.len), "the packet was changed");
+  free(p.data);
+}
