@@ -19,6 +19,7 @@ struct fixture {
   struct large_pool large;
   uint64_t now;
   struct punt_counts counts;
+  unsigned calls; /* of sendmmsg so far, by one thread */
   int wide; /* clients may have 512 datagrams unread, not the machine's default */
 };
 extern struct fixture F;

@@ -116,6 +116,25 @@ static void test_gso(void) {
   }
 }
 
+/* More datagrams in one call than are handed to the kernel at once. */
+static void test_many(void) {
+  static struct frame f;
+  if (!F.wide) return;
+  make_frame(&f, 0, 4, 6, 9000, 1);
+  struct packet p = packet_of(&f), *all[30];
+  uint32_t number[30];
+  p.vnet = (struct virtio_net_hdr){.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = (uint16_t)f.l4, .csum_offset = 16,
+                                   .gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1000};
+  for (uint32_t i = 0; i < 30; i++) all[i] = &p, number[i] = 100 + i;
+  unsigned calls = F.calls;
+  puntsock_send(&F.s, slot, number, all, 30, F.now, &F.counts);
+  CHECK(F.calls - calls == 3, "%u calls for 270 datagrams", F.calls - calls);
+  for (uint32_t i = 0; i < 30; i++)
+    for (unsigned k = 0; k < 9; k++) expect_piece(&f, take(100 + i), 6, 32, k * 1000, 1000, k, k == 8);
+  CHECK(drain(fd) == 0, "and more");
+  free(p.data);
+}
+
 /* Offload state that contradicts its frame costs that frame, and nothing of the burst around it. */
 static void test_contradictions(void) {
   static struct frame f;
@@ -126,8 +145,10 @@ static void test_contradictions(void) {
       {.gso_type = VIRTIO_NET_HDR_GSO_TCPV6, .gso_size = 100},
       {.gso_type = VIRTIO_NET_HDR_GSO_UDP, .gso_size = 100},
       {.gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1}, /* thousands of pieces */
+      {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 300, .csum_offset = 16, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1000},
   };
   make_frame(&f, 0, 4, 6, 4000, 0);
+  f.at[300 + 12] = 0x80; /* a TCP header, if that is where it begins */
   struct packet bad = packet_of(&f), good = bad, *all[3] = {&good, &bad, &good};
   const uint32_t number[3] = {1, 2, 3};
   for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -148,6 +169,7 @@ void test_formats(void) {
   test_plain();
   test_partial();
   test_gso();
+  test_many();
   test_contradictions();
   CHECK(fate(PUNT_TX) + fate(PUNT_TX_OFFLOAD) == fates(), "something was lost");
   puntsock_client_close(&F.s, slot);

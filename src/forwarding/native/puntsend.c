@@ -55,14 +55,13 @@ static int dead(const struct puntsock_client *c, uint64_t now_ns) {
   return at && now_ns - at < PUNTSOCK_MUTE_NS;
 }
 
-/* What becomes of the message that could not be sent, and with it of how many of the rest. */
+/* What becomes of the message that could not be sent, and of how many of the rest; a dead client's end in batch_send. */
 static unsigned refused(struct batch *b, unsigned rest, int err) {
   enum punt_fate fate = fate_of(err);
   unsigned lost = 1;
   if (fate == PUNT_TX_NO_CLIENT) {
     RELAXED_STORE(&b->c->dead_at_ns, b->now_ns);
     RELAXED_STORE(&b->c->connected, 0);
-    lost = rest;
   } else if (fate == PUNT_TX_FULL) {
     RELAXED_STORE(&b->c->connected, 0); /* it may be another client by now, with room of its own: asked again */
     if (--b->patience == 0) {
