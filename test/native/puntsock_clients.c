@@ -51,6 +51,12 @@ static void test_slow(void) {
   F.counts = (struct punt_counts){{0}};
   send_many(slot[3], &p, N);
   CHECK(fate(PUNT_TX) == N && drain(slow[3]) == N, "one that reads again gets %llu", (unsigned long long)fate(PUNT_TX));
+  unsigned calls;
+  do {
+    calls = F.calls;
+    send_many(slot[3], &p, BURST);
+  } while (!fate(PUNT_TX_FULL));
+  CHECK(F.calls - calls >= PUNTSOCK_PATIENCE, "one that reads again is asked %u times only", F.calls - calls);
   /* A slot whose client has gone from the list but not from life has no room for the next one: it gets another. */
   puntsock_client_close(&F.s, slot[0]);
   int next = client_bind(in_dir("next"));

@@ -117,6 +117,11 @@ static void test_garbage(void) {
   CHECK(receive(5) == 2 && d[0].number == 0 && d[1].number == 3 && p[1].data[20] == 3, "the first of them");
   CHECK(receive(LARGE_COUNT) == 1 && d[0].number == 6 && p[0].data[20] == 6, "the last of them");
   CHECK(receive(LARGE_COUNT) == 0, "nothing is left");
+  /* What was taken stays while there are buffers for more. */
+  CHECK(inject(1, 99, bytes, 40) && inject(2, 0, "first of two, and of enough bytes", 34) && receive(2) == 1, "%s", strerror(errno));
+  struct packet first = p[0];
+  CHECK(inject(3, 0, bytes, 40) && puntsock_receive(&F.s, d, p, 2, &F.large, &F.counts) == 1 && d[0].number == 3, "%s", strerror(errno));
+  CHECK(!memcmp(first.data, "first of two", 12) && F.large.used == 3, "it was overwritten");
   /* No buffers, no packets, no loss. */
   CHECK(inject(5, 0, bytes, 40), "%s", strerror(errno));
   F.large.used = LARGE_COUNT;

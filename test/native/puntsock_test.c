@@ -2,6 +2,7 @@
 #include "puntsock_fixture.h"
 
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -115,6 +116,12 @@ static void test_places(void) {
   strcat(longest, "0");
   REFUSES(longest, ENAMETOOLONG);
   CHECK(descriptors() == before, "descriptors stay open");
+  fd = open(F.dir, O_RDONLY | O_DIRECTORY);
+  CHECK(flock(fd, LOCK_EX) == 0, "%s", strerror(errno));
+  REFUSES(other, EWOULDBLOCK); /* somebody else is at it, and stays */
+  close(fd);
+  opens(other);
+  puntsock_close(&F.s);
 }
 
 /* One of those that begin at the same moment. It keeps the path until the others have ended, then leaves its file, like

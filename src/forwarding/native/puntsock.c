@@ -185,7 +185,7 @@ void puntsock_client_close(struct puntsock *s, unsigned slot) {
 /* The header is as long as it says, and so is the packet: p ends where it does. */
 static int packet_ip4(struct packet *p) {
   uint32_t head = (p->data[0] & 15u) * 4u, total;
-  if (p->len < 20 || p->data[0] >> 4 != 4 || head < 20 || head > p->len) return 0;
+  if (p->len < 20 || p->data[0] >> 4 != 4 || head < 20) return 0;
   total = load_be16(p->data + 2);
   if (total < head || total > p->len || !checksum_ok(p->data, head)) return 0;
   p->len = total;
