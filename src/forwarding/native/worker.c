@@ -317,7 +317,8 @@ int worker_start(struct worker *w, struct region *r, unsigned index, int event_f
   if (w->large.memory == MAP_FAILED) return -errno;
   w->path.arena = w->large.memory + large;
   if ((err = watch(w->all_epoll, w->wake, WAKE_DATA)) || (err = watch(w->all_epoll, w->host_epoll, HOSTS_DATA))) return err;
-  sigfillset(&all); /* signals are the control thread's */
+  sigfillset(&all); /* signals are the control thread's, but that of memory which a memif's slave took away */
+  sigdelset(&all, SIGBUS);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   err = -pthread_create(&w->thread, NULL, worker_run, w);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
