@@ -1,8 +1,10 @@
 // Lookup: what VPP itself would find for an address, in the core's words.
 //
-// Invariants: VPP is asked, never a cache. Its neighbours are entries of their own, which are answered by what covers them; what its
-// interfaces have by themselves is told as the kernel has it: the own address in the local table, the rest on-link.
-// Where VPP has nothing, or leads on, the next table of the question is asked.
+// Invariants: VPP is asked, never a cache. Its neighbours are entries of their own, which are answered by what covers them,
+// also those that an on-link route brings along into a table that its interface is not in (a leak between VRFs), which VPP
+// shows without paths. What its interfaces have by themselves is told as the kernel has it: the own address in the local
+// table, the rest on-link. Where VPP has nothing, or leads on, the next table of the question is asked.
+// Reference: VPP's src/vnet/fib/fib_attached_export.c.
 
 import type { LookupAnswer } from '../lcp/dataplane.ts';
 import { type Family, SPECIAL } from '../lcp/objects.ts';
@@ -31,7 +33,7 @@ export interface LookupParts {
   readonly tables: Tables;
   readonly paths: PathTable;
   /** Numbers of VPP's sources that stand for nothing that the kernel has: neighbours, defaults. */
-  readonly neighbourSource: number;
+  readonly neighbourSources: ReadonlySet<number>;
   readonly emptySources: ReadonlySet<number>;
 }
 
@@ -70,7 +72,7 @@ async function inHome(
     if (found === undefined) return undefined;
     // packets to a neighbour are counted at its own entry
     statsIndex ??= found.stats_index;
-    if (found.src !== parts.neighbourSource) {
+    if (!parts.neighbourSources.has(found.src)) {
       const answer = answerOf(parts, family, step, found);
       return answer && { ...answer, statsIndex };
     }

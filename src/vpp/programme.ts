@@ -77,8 +77,8 @@ export class Programme {
   readonly seen: SeenInterfaces;
   /** What else the operator should know of this VPP. */
   readonly remarks = new Map<string, string>();
-  #neighbourSource = 0;
-  #emptySources = new Set<number>();
+  readonly #neighbourSources = new Set<number>();
+  readonly #emptySources = new Set<number>();
   /** Routes that a dump has read and nobody has taken yet, by table. */
   #read = new Map<number, RouteBatch[]>();
 
@@ -138,7 +138,7 @@ export class Programme {
   /** Reads what VPP has. */
   async open(pollMs: number): Promise<void> {
     for (const { src } of await this.#client.dump(fibSourceDump, {})) {
-      if (src.name === 'adjacency') this.#neighbourSource = src.id;
+      if (['adjacency', 'attached_export'].includes(src.name)) this.#neighbourSources.add(src.id);
       if (['default-route', 'urpf-exempt', 'recursive-resolution', 'special'].includes(src.name))
         this.#emptySources.add(src.id);
     }
@@ -339,7 +339,7 @@ export class Programme {
       sources: this.session.sources,
       tables: this.#tables,
       paths: this.#paths,
-      neighbourSource: this.#neighbourSource,
+      neighbourSources: this.#neighbourSources,
       emptySources: this.#emptySources,
     };
     return Promise.all(addresses.map((address) => lookUp(parts, family, handles, address)));

@@ -199,6 +199,16 @@ vpp('VPP finds what the kernel would: on-link, own addresses, neighbours, tables
   const fib = async (line: string): Promise<string> => (await real.ctl(`show ip fib ${line}`)).stdout;
   t.match(await fib('10.0.0.9/32'), /arp-ipv4|ipv4 via 10\.0\.0\.9 wan0/, 'the neighbour is an adjacency of VPP');
   t.match(await fib('table 100 0.0.0.0/0'), /lookup in ipv4-VRF:0/, 'VPP itself goes on with the main table');
+  t.comment('an on-link route leaked into a table that its interface is not in');
+  await r.put(t, r.link('lan0', [100, 254]));
+  t.equal(await r.route([red, '10.0.0.0/24', onLink]), 0);
+  t.same(
+    await r.find([red, main], '10.0.0.7', '10.0.0.9', '10.0.0.1'),
+    [`${red} ${onLink}/24`, `${red} ${onLink}/24`, `${red} ${onLink}/24`],
+    'its neighbours come along, and the own address does not',
+  );
+  t.match(await fib('table 100 10.0.0.9/32'), /arp-ipv4|ipv4 via 10\.0\.0\.9 wan0/, 'and packets go to them');
+  t.equal(await r.route([red, '10.0.0.0/24', SPECIAL.none]), 0);
   t.comment('the kernel prefers a gateway for the connected prefix');
   await r.put(t, { ...address, connected: false });
   t.equal(await r.route([main, '10.0.0.0/24', gateway]), 0);

@@ -24,6 +24,22 @@ describe('on-link routes', () => {
     expect(shown()).toBeUndefined();
   });
 
+  it('leaked into another table than their interface’s bring its neighbours along, which are no routes', async () => {
+    const { fake, lab, hosts } = await router();
+    const [main, red] = [await lab.put(lab.table(4, 254)), await lab.put(lab.table(4, 100))];
+    await lab.put(lab.link(hosts[0], lookup4([255, 254])));
+    const onLink = await lab.put(lab.set(lab.leg(0, '')));
+    await lab.put(lab.neighbour('10.0.0.2'));
+    await lab.route(4, [main, '10.0.0.0/24', onLink], [red, '10.0.0.0/24', onLink]);
+    const shown = await lab.routes(red, 4);
+    expect(shown).toHaveLength(1);
+    for (const table of [main, red]) {
+      const [there, absent] = await lab.find(4, [table], false, '10.0.0.2', '10.0.0.3');
+      expect([there, absent]).toEqual([`${table} ${onLink}/24`, `${table} ${onLink}/24`]);
+    }
+    expect(entries(fake, 100)).toEqual({ '0a000000/24': [API] });
+  });
+
   it('change to a gateway after a restart too, and routes of others of the same source stay', async () => {
     const r = await router();
     const { fake, lab } = r;

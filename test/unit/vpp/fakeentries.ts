@@ -1,7 +1,7 @@
 /**
  * What a fake VPP forwards by: entries of its tables, each of the best of its sources. Beside the routes that it was told
- * these are what VPP has by itself: defaults, its own addresses and the prefixes of these, neighbours below on-link prefixes. What
- * VPP shows of paths is less than it was told, as VPP's is.
+ * these are what VPP has by itself: defaults, its own addresses and the prefixes of these, neighbours below on-link prefixes
+ * (of another source and without their paths where the interface is in another table). What VPP shows of paths is less than it was told, as VPP's is.
  */
 import { fibSourceAdd, fibSourceDump } from '../../../src/vpp/api/fib.ts';
 import { swInterfaceSetTable } from '../../../src/vpp/api/interface.ts';
@@ -24,6 +24,7 @@ const OWN = [
   ['API', 8, 128],
   ['CLI', 9, 129],
   ['adjacency', 15, 208],
+  ['attached_export', 17, 240],
   ['recursive-resolution', 18, 251],
   ['urpf-exempt', 19, 252],
   ['default-route', 20, 253],
@@ -32,6 +33,7 @@ const SPECIAL = 1;
 const INTERFACE = 4;
 const API = 8;
 const ADJACENCY = 15;
+const BROUGHT = 17;
 const DEFAULT_ROUTE = 20;
 const NONE = 0xffff_ffff;
 const LOCAL = 1;
@@ -128,7 +130,7 @@ export function addEntryRules(state: FakeState): void {
     }
   };
   /** Neighbours are entries where what covers them is on-link by the same interface. */
-  const addNeighbours = (into: Table, six: boolean): void => {
+  const addNeighbours = (into: Table, six: boolean, table: number): void => {
     type Told = { sw_if_index: number; ip_address: Uint8Array };
     for (const { sw_if_index, ip_address } of state.neighbors.values() as Iterable<Told>) {
       if ((ip_address.length === 16) !== six) continue;
@@ -136,6 +138,11 @@ export function addEntryRules(state: FakeState): void {
       const best = cover === undefined ? 0 : bestOf(cover);
       const paths = cover?.paths.get(best) ?? [];
       if (![API, INTERFACE].includes(best) || !paths.some((each) => each.sw_if_index === sw_if_index)) continue;
+      const owner = state.interfaces.get(sw_if_index);
+      if (owner === undefined || !isIn(owner, six, table)) {
+        into.add({ address: ip_address, len: full(ip_address) }, BROUGHT, [path(ip_address, {})]);
+        continue;
+      }
       const nh = { ...path(ip_address, {}).nh, address: Uint8Array.from({ length: 16 }, (_, i) => ip_address[i] ?? 0) };
       into.add({ address: ip_address, len: full(ip_address) }, ADJACENCY, [path(ip_address, { sw_if_index, nh })]);
     }
@@ -159,7 +166,7 @@ export function addEntryRules(state: FakeState): void {
         table.add(told.prefix, told.src, told.paths);
     }
     addInterfaces(table, six, id);
-    addNeighbours(table, six);
+    addNeighbours(table, six, id);
     return table;
   };
   const rowOf = (table_id: number, entry: Entry): Values => {
