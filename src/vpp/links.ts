@@ -20,6 +20,7 @@ import { dropIp4, takeIp4 } from './ip4.ts';
 import type { Macs } from './macs.ts';
 import type { Pairs } from './pairs.ts';
 import type { Subifs } from './subifs.ts';
+import type { Home } from './tables.ts';
 
 const FAMILIES: readonly Family[] = [4, 6];
 
@@ -70,10 +71,8 @@ export class Links {
     // one that could not be used when the batch began
     if (!this.#of.bindings.isWished(link)) {
       this.#of.bindings.wish(link);
-      await this.#of.bindings.settle();
+      await this.#of.bindings.settle(new Set([link.phy]));
     }
-    const conflict = this.#of.bindings.conflict(link.phy);
-    if (conflict !== undefined) throw new LcpError('REFUSED', { op: 'bind tables', key: link.phy, message: conflict });
     if (!isSub) await this.#hardware(found, link);
     await this.#of.macs.want(found.ifindex, 'host', link.macs);
     await this.#state(found, link);
@@ -131,22 +130,37 @@ export class Links {
     return vrf_id;
   }
 
-  async #bind({ ifindex: sw_if_index }: Interface, family: Family, link: Link): Promise<void> {
+  async #bind({ ifindex }: Interface, family: Family, link: Link): Promise<void> {
+    const { bindings } = this.#of;
+    const home = bindings.homeFor(link.phy, family === 4 ? link.lookup4 : link.lookup6, family);
+    await this.#putInto(ifindex, family, link.phy, home);
+  }
+
+  /** Puts an interface that is bound already into another home. */
+  async move(phy: string, family: Family, home: Home): Promise<void> {
+    const found = this.#of.subifs.interface(phy);
+    if (found !== undefined) await this.#putInto(found.ifindex, family, phy, home);
+  }
+
+  async #putInto(sw_if_index: number, family: Family, phy: string, home: Home | undefined): Promise<void> {
     const { bindings, addresses, client, puntTable } = this.#of;
-    const home = await bindings.homeOf(family === 4 ? link.lookup4 : link.lookup6, family);
     // one that is looked up in nothing is the kernel's: its packets are punted
     const vrf_id = home?.vpp ?? puntTable;
     if ((await this.tableOf(sw_if_index, family)) !== vrf_id) {
       await addresses.without(sw_if_index, family, vrf_id, async () => {
-        await client.request(
-          itf.swInterfaceSetTable,
-          { sw_if_index, is_ipv6: family === 6, vrf_id },
-          { key: link.phy },
-        );
+        await client.request(itf.swInterfaceSetTable, { sw_if_index, is_ipv6: family === 6, vrf_id }, { key: phy });
       });
       this.#tables.set(`${family} ${sw_if_index}`, vrf_id);
     } else (await addresses.had(sw_if_index)).tables[family] = vrf_id;
-    await bindings.bound(link.phy, family, home);
+    await bindings.bound(phy, family, home);
+  }
+
+  /** Whether some interface is in a home. */
+  async isInhabited({ family, vpp }: Home): Promise<boolean> {
+    if (family !== 4 && family !== 6) return false;
+    for (const { ifindex } of [...this.#of.interfaces.all()])
+      if ((await this.tableOf(ifindex, family)) === vpp) return true;
+    return false;
   }
 
   async #labels({ ifindex: sw_if_index }: Interface, link: Link): Promise<void> {

@@ -8,7 +8,17 @@
 import { FIRST_HANDLE, MPLS, type Path, type PathSet, pathsText, type RouteFamily, SPECIAL } from '../lcp/objects.ts';
 import { LcpError } from '../lib/errors.ts';
 import type { Places } from './paths.ts';
-import { approximated, isOnLink, leadsOn, legsOf, objection, pathsOf, specialOf, specialPath } from './paths.ts';
+import {
+  approximated,
+  ENDED_PHY,
+  isOnLink,
+  leadsOn,
+  legsOf,
+  objection,
+  pathsOf,
+  specialOf,
+  specialPath,
+} from './paths.ts';
 import type { EncodedPaths, FibPath } from './routebatch.ts';
 import { encodePaths } from './routebatch.ts';
 
@@ -147,6 +157,11 @@ export class PathTable {
   /** The target that paths of VPP stand for. */
   targetOfPaths(paths: readonly FibPath[], family: RouteFamily): number {
     return specialOf(paths) || this.#find(legsOf(paths, family, this.#places));
+  }
+
+  /** A target that no route can be wanted to have. */
+  unwanted(): number {
+    return this.#find([{ phy: ENDED_PHY, via: '', weight: 1 }]);
   }
 
   /** The handle of legs that were read; they hold it from now on. */

@@ -30,6 +30,7 @@ import { Addresses } from './addresses.ts';
 import { fibSourceDump } from './api/fib.ts';
 import { Bindings, stepsOf } from './bindings.ts';
 import type { VppClient } from './client.ts';
+import { agreed } from './copies.ts';
 import { gapsOf } from './gaps.ts';
 import { Interfaces } from './interfaces.ts';
 import { Links } from './links.ts';
@@ -107,7 +108,11 @@ export class Programme {
       puntTable: () => this.#tables.puntTable(),
     });
     this.routes = new Routes(client, sources, this.#tables, this.#paths);
-    this.#bindings = new Bindings(this.#tables, this.routes);
+    this.#bindings = new Bindings(this.#tables, this.routes, {
+      routesOf: async (home) => (await this.#readAlone(home)).main,
+      move: (phy, family, home) => this.#links.move(phy, family, home),
+      isInhabited: (home) => this.#links.isInhabited(home),
+    });
     this.#addresses = new Addresses(session, this.subifs, this.#pairs);
     this.#macs = new Macs(client, this.interfaces);
     // a TAP takes every frame, and an attached host is an interface as any other
@@ -176,7 +181,8 @@ export class Programme {
     this.#paths.placesChanged();
     this.#read = new Map();
     for (const home of [...this.#tables.homes()]) {
-      const { netns, family, table, isFound } = home;
+      const { netns, family, table, isFound, copy } = home;
+      if (copy > 0) continue;
       const { main, local } = await this.#readHome(home);
       if (isFound || main.length > 0 || this.#tables.heldAs(netns, family, table) !== undefined)
         this.#adopt(netns, family, table, home, main);
@@ -206,6 +212,13 @@ export class Programme {
 
   async #readHome(home: Held['home'], handle = 0): Promise<ReadRoutes> {
     if (home.family === MPLS) return { main: await this.routes.labels.read(home, handle), local: [] };
+    const { main, local } = await this.#readAlone(home, handle);
+    const copies: RouteBatch[][] = [];
+    for (const copy of home.copies) copies.push((await this.#readAlone(copy, handle)).main);
+    return { main: agreed(main, copies, () => this.#paths.unwanted()), local };
+  }
+
+  #readAlone(home: Held['home'], handle = 0): Promise<ReadRoutes> {
     const paired = new Set(this.#pairs.paired());
     const isPaired = (ifindex: number) => paired.has(ifindex);
     const context = { client: this.#client, sources: this.session.sources, paths: this.#paths, isPaired };
@@ -232,7 +245,7 @@ export class Programme {
     const links = operations.flatMap(({ op, object }) => (op === 'set' && object.kind === 'link' ? [object] : []));
     if (links.length === 0) return;
     for (const link of links) if (this.subifs.isUsable(link.phy)) this.#bindings.wish(link);
-    await this.#bindings.settle();
+    await this.#bindings.settle(new Set(links.map(({ phy }) => phy)));
   }
 
   async apply({ op, object, handle }: Operation): Promise<OperationResult> {
@@ -281,7 +294,7 @@ export class Programme {
     const isNew = this.#tables.heldAs(table.netns, table.family, table.table) === undefined;
     await this.#tables.need(table.netns, table.family, table.table);
     const { handle } = await this.#tables.set(table);
-    if (isNew) await this.#bindings.settle();
+    if (isNew || !this.#bindings.isSettled) await this.#bindings.settle();
     return { ok: true, handle };
   }
 
@@ -369,7 +382,7 @@ export class Programme {
     for (const { object } of this.#mroutes.held()) await this.apply({ op: 'delete', object, handle: 0 });
     for (const { object } of this.#pairs.held()) if (object.kind === 'pair') await this.#deletePair(object);
     for (const { table } of [...this.#tables.held()]) await this.#deleteTable(table);
-    for (const home of [...this.#tables.homes()]) {
+    for (const home of [...this.#tables.homes()].sort((a, b) => b.copy - a.copy)) {
       home.users.clear();
       await this.#bindings.releaseEmpty(home);
     }

@@ -1,7 +1,7 @@
 // Routes: batches of routes on their way into VPP, and what holds the tables together.
 //
-// Invariants: no object is made for a route. A route is an entry of our source in the home of its table; one of the
-// local table in every home that is looked up behind it. On-link routes are VPP's source API's, because VPP attaches
+// Invariants: no object is made for a route. A route is an entry of our source in the home of its table and its copies; one
+// of the local table in every home that is looked up behind it. On-link routes are VPP's source API's, because VPP attaches
 // only those; which prefixes these are is kept, so that the other entry goes when a route changes between the two. So is a default route that is looked up again, because VPP takes packets for the
 // router itself only from sources that it has a way to, and exempts such entries of that source alone. A table
 // without answer has such an entry at 0/0, below any route of ours, that leads to the next table. What VPP serves by its interfaces (link-local, multicast) is taken and not sent.
@@ -133,7 +133,11 @@ export class Routes {
     if (!isPrefix(family, length, w0, w1, w2, w3)) return EINVAL;
     if (target !== SPECIAL.none && !this.#paths.has(target)) return EINVAL;
     if (isServedByVpp(family, length, w0)) return 0;
-    if (held.table.table !== LOCAL) return this.#encodeIn(held.home, i, out, target, length, w0, w1, w2, w3);
+    if (held.table.table !== LOCAL) {
+      let result = this.#encodeIn(held.home, i, out, target, length, w0, w1, w2, w3);
+      for (const copy of held.home.copies) result ||= this.#encodeIn(copy, i, out, target, length, w0, w1, w2, w3);
+      return result;
+    }
     const use = six ? 6 : 4;
     const paths = target === SPECIAL.none ? NO_PATHS : this.#paths.encoded(target, use, undefined);
     if (paths === undefined) return EINVAL;
@@ -291,6 +295,19 @@ export class Routes {
     });
   }
 
+  /** Writes routes that were read from a home into a new copy of it. One that cannot be encoded is missed by the next dump. */
+  async fill(copy: Home, batches: readonly RouteBatch[]): Promise<void> {
+    for (const { words, count } of batches) {
+      await this.#write('copy table', copy, (out) => {
+        for (let i = 0; i < count; i++) {
+          const [, target = 0, length = 0, w0 = 0, w1 = 0, w2 = 0, w3 = 0] = words.subarray(i * ROUTE_WORDS);
+          this.#encodeIn(copy, i, out, target, length, w0, w1, w2, w3);
+        }
+      });
+    }
+    copy.isFilled = true;
+  }
+
   /** Removes what is ours from a home: routes, copies of the local table, what leads on. */
   async empty(home: Home): Promise<void> {
     home.takesBroadcast = true; // as far as is known here
@@ -304,7 +321,10 @@ export class Routes {
   async remove(home: Home, isLocal: boolean, from: Iterable<Home> = this.#tables.homes()): Promise<void> {
     if (home.family === MPLS) return this.labels.clear(home);
     const { local } = this.#sources;
-    if (!isLocal) return this.#removeRoutes(home);
+    if (!isLocal) {
+      for (const each of [home, ...home.copies]) await this.#removeRoutes(each);
+      return;
+    }
     for (const each of [...from]) {
       if (!each.hasLocal || each.netns !== home.netns || each.family !== home.family) continue;
       const rows = await readLocals(this.#client, local, each);

@@ -2,9 +2,10 @@
 //
 // Invariants: a kernel table has a home, a VPP table. The main table of the first namespace is VPP's table 0 and its
 // other tables keep their number; those of other namespaces are found by VPP's name of them, 'lcpd NETNS/v4/100'. The
-// local table has the home of the main one: Linux looks both up as one. A home is there while a kernel table, an
-// interface or a path set needs it; a VPP table that somebody else made is used and never removed. The handle of a
-// table follows from its home, so that it is the same after a restart.
+// local table has the home of the main one: Linux looks both up as one. Where some interfaces go on from a table to another
+// table than others do, it has copies besides: homes with the same routes that lead elsewhere ('lcpd NETNS/v4/100 #1').
+// A home is there while a kernel table, an interface or a path set needs it; a VPP table that somebody else made is used
+// and never removed. The handle of a table follows from its home, so that it is the same after a restart.
 
 import { type Family, MPLS, type RouteFamily, type Table, tableKey } from '../lcp/objects.ts';
 import { LcpError } from '../lib/errors.ts';
@@ -32,6 +33,12 @@ export interface Home {
   readonly family: RouteFamily;
   /** The kernel's number: never LOCAL. */
   readonly table: number;
+  /** Which of the copies it is, 0: the home itself. */
+  readonly copy: number;
+  /** Of a home itself: what else has its routes. */
+  readonly copies: Home[];
+  /** Whether it has those routes; only a new copy has not. */
+  isFilled: boolean;
   /** Not made by us: never removed. */
   readonly isForeign: boolean;
   /** VPP had it before us, so that a kernel table may have been meant; until the core says which it has. */
@@ -66,6 +73,16 @@ export function parseTableKey(key: string): Table | undefined {
   return family === undefined ? undefined : { kind: 'table', netns, family, table: Number(table) };
 }
 
+/** VPP's name of a home without the prefix. */
+const nameOf = (netns: string, family: RouteFamily, table: number, copy: number): string =>
+  `${tableKey(netns, family, table)}${copy === 0 ? '' : ` #${copy}`}`;
+
+/** The kernel table and the number of the copy that a name stands for. */
+function parseName(name: string): readonly [Table | undefined, copy: number] {
+  const [, key = '', copy = '0'] = /^(.*?)(?: #([1-9][0-9]{0,8}))?$/.exec(name) ?? [];
+  return [parseTableKey(key), Number(copy)];
+}
+
 const familyCode = (family: RouteFamily): number => (family === MPLS ? 3 : family === 6 ? 2 : 1);
 
 export class Tables {
@@ -97,23 +114,33 @@ export class Tables {
     const labels =
       this.#client.unsupported(mplsTableDump) === undefined ? await this.#client.dump(mplsTableDump, {}) : [];
     const mpls = labels.map(({ mt_table: t }) => ({ family: MPLS, id: t.mt_table_id, name: t.mt_name }) as const);
+    const copies: (() => Promise<unknown>)[] = [];
     for (const { family, id, name } of [...rows, ...mpls]) {
-      const named = name.startsWith(PREFIX) ? parseTableKey(name.slice(PREFIX.length)) : undefined;
-      if (named?.family === family) this.#add(named.netns, family, named.table, id, false).isFound = true;
+      const [named, copy] = name.startsWith(PREFIX) ? parseName(name.slice(PREFIX.length)) : [undefined, 0];
+      if (named?.family === family && copy > 0)
+        copies.push(async () => {
+          const of = await this.need(named.netns, family, named.table);
+          this.#add(named.netns, family, of.table, id, false, copy);
+        });
+      else if (named?.family === family) this.#add(named.netns, family, named.table, id, false).isFound = true;
       else if (id === PUNT && name.startsWith(PREFIX) && family !== MPLS) this.#punts.add(family);
       else if (family === MPLS || id >= PUNT) this.#foreign.add(`${family}:${id}`);
       else if (id !== 0) this.#add(this.#first, family, id, id, true);
     }
     for (const family of [4, 6] as const) this.#add(this.#first, family, MAIN, 0, true);
+    for (const add of copies) await add();
     for (const home of this.#homes.values()) home.isRead = false;
   }
 
-  #add(netns: string, family: RouteFamily, table: number, vpp: number, isForeign: boolean): Home {
+  #add(netns: string, family: RouteFamily, table: number, vpp: number, isForeign: boolean, copy = 0): Home {
     const home: Home = {
       vpp,
       netns,
       family,
       table,
+      copy,
+      copies: [],
+      isFilled: true,
       isForeign,
       isFound: false,
       users: new Set(),
@@ -124,11 +151,13 @@ export class Tables {
       onLink: new PrefixSet(),
       throws: new PrefixSet(),
     };
-    this.#homes.set(tableKey(netns, family, table), home);
+    if (copy > 0) this.home(netns, family, table)?.copies.push(home);
+    this.#homes.set(nameOf(netns, family, table, copy), home);
     this.#byVpp.set(`${family}:${vpp}`, home);
     return home;
   }
 
+  /** Homes and their copies. */
   homes(): Iterable<Home> {
     return this.#homes.values();
   }
@@ -165,9 +194,25 @@ export class Tables {
     return this.#add(netns, family, table, vpp, isForeign);
   }
 
+  /** Makes another copy of a home, which is empty yet. */
+  async copy({ netns, family, table, copies }: Home): Promise<Home> {
+    const taken = new Set(copies.map(({ copy }) => copy));
+    let copy = 1;
+    while (taken.has(copy)) copy++;
+    const vpp = this.#freeNumber(family);
+    await this.#addDel(true, family, vpp, `${PREFIX}${nameOf(netns, family, table, copy)}`);
+    const made = this.#add(netns, family, table, vpp, false, copy);
+    made.isFilled = false;
+    return made;
+  }
+
   #numberFor(netns: string, family: RouteFamily, table: number): number {
     if (netns === this.#first && family === MPLS) return 0;
     if (netns === this.#first && table < PUNT) return table;
+    return this.#freeNumber(family);
+  }
+
+  #freeNumber(family: RouteFamily): number {
     for (let vpp = FIRST_OTHER; ; vpp++) {
       if (!this.#byVpp.has(`${family}:${vpp}`) && !this.#foreign.has(`${family}:${vpp}`)) return vpp;
     }
@@ -239,16 +284,19 @@ export class Tables {
 
   /** Whether a kernel table, an interface or a path set needs a home. */
   isNeeded(home: Home): boolean {
+    if (home.copy > 0) return home.users.size > 0;
     const isHeld = (table: number) => this.#held.has(tableKey(home.netns, home.family, table));
-    return home.users.size > 0 || isHeld(home.table) || (home.table === MAIN && isHeld(LOCAL));
+    return home.users.size + home.copies.length > 0 || isHeld(home.table) || (home.table === MAIN && isHeld(LOCAL));
   }
 
   /** Removes a home that nothing needs any more. */
   async release(home: Home): Promise<void> {
     if (this.isNeeded(home) || home.isForeign) return;
-    const key = tableKey(home.netns, home.family, home.table);
-    await this.#addDel(false, home.family, home.vpp, `${PREFIX}${key}`);
-    this.#homes.delete(key);
+    const name = nameOf(home.netns, home.family, home.table, home.copy);
+    await this.#addDel(false, home.family, home.vpp, `${PREFIX}${name}`);
+    this.#homes.delete(name);
+    const copies = this.home(home.netns, home.family, home.table)?.copies;
+    if (home.copy > 0) copies?.splice(copies.indexOf(home), 1);
     this.#byVpp.delete(`${home.family}:${home.vpp}`);
   }
 

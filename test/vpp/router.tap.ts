@@ -78,6 +78,54 @@ vpp('an interface that is looked up in another table is found there by its neigh
   t.same((await lcpd.diff()).differences, [], 'lcpctl diff is empty');
 });
 
+vpp(
+  'a table that interfaces go on from to different ones has a copy, which changes with it and goes with its need',
+  async (t, lab) => {
+    const { vpp, lcpd } = await addVppRouter(lab, { ports: 3 });
+    const [cp, h0, h1, h2] = [lab.ns('cp'), lab.ns('h0'), lab.ns('h1'), lab.ns('h2')];
+    for (const address of ['198.51.100.1', '203.0.113.1'])
+      await ip(h1, 'address', 'add', `${address}/32`, 'dev', 'eth0');
+    // VPP answers ARP where the subnet is on-link in the table that the interface is in
+    for (const n of [0, 1, 2]) await ip(cp, 'route', 'add', `10.0.${n}.0/24`, 'dev', `e${n}`, 'table', '77');
+    await ip(cp, 'route', 'add', '198.51.100.0/24', 'via', '10.0.1.2', 'table', '77');
+    await ip(cp, 'route', 'add', '203.0.113.0/24', 'via', '10.0.1.2', 'table', '100');
+    await ip(cp, 'rule', 'add', 'pref', '500', 'lookup', '77');
+    await ip(cp, 'rule', 'add', 'pref', '600', 'iif', 'e0', 'lookup', '100');
+    await lcpd.synced();
+    const tables = async () => (await vpp.ctl('show ip fib summary')).stdout;
+    const found = async (from: string, to: string) => (await lost(from, to, 5)) < 5;
+    const reached = async () =>
+      Promise.all([
+        found(h0, '198.51.100.1'),
+        found(h2, '198.51.100.1'),
+        found(h0, '203.0.113.1'),
+        found(h2, '203.0.113.1'),
+      ]);
+    await waitFor('packets to find their neighbour', () => found(h0, '198.51.100.1'));
+    t.match(await tables(), /v4\/77 #1/, 'there is a copy of table 77');
+    t.same(await reached(), [true, true, true, false], 'both have what is in 77, and one of them what is behind it');
+    t.same((await lcpd.diff()).differences, [], 'lcpctl diff is empty');
+    await lcpd.kill();
+    await lcpd.start();
+    await lcpd.synced();
+    const said = await lcpd.json<{ name: string; direction: string }[]>(['vpp', 'trace']);
+    const changes = said.filter(({ name, direction }) => direction === 'sent' && /add_del|set_/.test(name));
+    t.same(changes, [], 'a restarted lcpd sends nothing that changes VPP');
+    await ip(cp, 'route', 'replace', 'blackhole', '198.51.100.0/24', 'table', '77');
+    await ip(cp, 'route', 'add', '10.99.0.0/16', 'via', '10.0.1.2', 'table', '77');
+    await lcpd.synced();
+    t.same(await reached(), [false, false, true, false], 'a change of table 77 is one of its copy too');
+    t.same((await lcpd.diff()).differences, [], 'lcpctl diff is empty');
+    await ip(cp, 'rule', 'del', 'pref', '600');
+    await lcpd.synced();
+    t.notMatch(await tables(), /#1/, 'and there is none when all go the same way');
+    await ip(cp, 'route', 'replace', '198.51.100.0/24', 'via', '10.0.1.2', 'table', '77');
+    await lcpd.synced();
+    t.same(await reached(), [true, true, false, false]);
+    t.same((await lcpd.diff()).differences, [], 'lcpctl diff is empty');
+  },
+);
+
 vpp('scenario 14: lcpd killed and started again loses no packet and sends nothing', async (t, lab) => {
   const { lcpd } = await addVppRouter(lab);
   await lost(lab.ns('h0'), '10.0.1.2', 5); // VPP drops the first one, for which it has to find the neighbour

@@ -23,7 +23,6 @@ import { parsePrefix, wordsOf } from '../../../src/lib/ip.ts';
  * lasting-pairs: a pair that is there and asked for again is not made anew, so that what is on it stays.
  * shared-neighbours: after a restart it does not tell which neighbours are ours from those it learned.
  * reserved-labels: labels below 16 are its own. any-tables: no limit of tables to look up in.
- * chained-tables: interfaces that begin with the same table go on with the same one.
  * foreign-trace: packets in it are traced by its own tools.
  */
 export type Otherwise =
@@ -32,7 +31,6 @@ export type Otherwise =
   | 'shared-neighbours'
   | 'reserved-labels'
   | 'any-tables'
-  | 'chained-tables'
   | 'foreign-trace';
 
 export interface Opened {

@@ -2,7 +2,7 @@
  * Stories of the VPP driver on a fake VPP: what it sends, what it leaves alone, and how it comes back.
  */
 import { describe, expect, it } from 'vitest';
-import type { LcpObject, Table } from '../../../src/lcp/objects.ts';
+import type { Table } from '../../../src/lcp/objects.ts';
 import { SPECIAL } from '../../../src/lcp/objects.ts';
 import { ipBytes } from '../../../src/lib/ip.ts';
 import { API, entries, LOCAL_SOURCE, lookup4, ROUTE_SOURCE, router, vrf } from './driverstories.ts';
@@ -112,22 +112,6 @@ describe('tables', () => {
     expect(leads('00000000/0', API)).toMatchObject({ table_id: 0 });
     expect(leads('0a010000/16', ROUTE_SOURCE)).toMatchObject({ table_id: 0 });
     expect(main).toBeGreaterThan(0);
-  });
-
-  it('of interfaces that want to go on differently are refused by name, until they agree', async () => {
-    const { lab, hosts, opened } = await router();
-    for (const id of [100, 101, 254]) await lab.put(lab.table(4, id));
-    const second = { phy: opened.pairs[1].phy, phyIfindex: opened.pairs[1].phyIfindex, host: 'e1' };
-    const first = (tables: readonly number[]): LcpObject => lab.link(hosts[0], lookup4(tables));
-    const other = (tables: readonly number[]): LcpObject => lab.link(hosts[1], { ...second, ...lookup4(tables) });
-    await lab.put(first([255, 100, 254]));
-    const refused = await lab.one('set', other([255, 100, 101]));
-    expect(refused).toMatchObject({ ok: false, code: 'REFUSED', message: expect.stringContaining('cp/v4/100') });
-    const both = await opened.dataplane.apply([
-      { op: 'set', object: first([255, 100, 101]), handle: 0 },
-      { op: 'set', object: other([255, 100, 101]), handle: 0 },
-    ]);
-    expect(both.map(({ ok }) => ok)).toEqual([true, true]);
   });
 
   it('of other namespaces have numbers of their own, which a restart finds by name', async () => {

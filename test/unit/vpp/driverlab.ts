@@ -18,7 +18,6 @@ export const OTHERWISE: readonly Otherwise[] = [
   'shared-neighbours',
   'reserved-labels',
   'any-tables',
-  'chained-tables',
   'foreign-trace',
 ];
 
