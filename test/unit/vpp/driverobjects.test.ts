@@ -3,7 +3,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import type { Address } from '../../../src/lcp/objects.ts';
-import { swInterfaceAddDelAddress } from '../../../src/vpp/api/interface.ts';
+import { swInterfaceAddDelAddress, swInterfaceEvent, wantInterfaceEvents } from '../../../src/vpp/api/interface.ts';
 import { contractLab } from '../lcp/contractlab.ts';
 import { addPhys, FakeHosts, openDriver } from './driverlab.ts';
 import { hex } from './fakestate.ts';
@@ -229,6 +229,28 @@ describe('links', () => {
     await lab.put(lab.link(hosts[0], { macs: [first] }));
     await lab.one('delete', opened.pairs[0]);
     expect(macs()).toEqual([]);
+  });
+
+  it('tell further addresses again to an interface that has the index of one that ended', async () => {
+    const { fake, lab, hosts, opened } = await router();
+    const macs = () => [...(fake.state.interfaces.get(1)?.macs ?? [])].sort();
+    const [first, second] = ['02:00:5e:00:01:01', '02:00:5e:00:01:02'];
+    await lab.put(lab.link(hosts[0], { macs: [first, second] }));
+    fake.state.removeInterface(1);
+    const gone = { pid: 0, sw_if_index: 1, flags: 0, deleted: true };
+    fake.emit(swInterfaceEvent, gone, wantInterfaceEvents);
+    await until(() => opened.dataplane.phys.byName('wan0') === undefined);
+    await opened.dataplane.dump();
+    expect(fake.state.addInterface('wan0', 'dpdk', {}).sw_if_index, 'the same index').toBe(1);
+    await until(() => opened.dataplane.phys.byName('wan0') !== undefined);
+    const host = await lab.put(opened.pairs[0]);
+    const since = fake.seen.length;
+    await lab.put(lab.link(host, { macs: [second] }));
+    expect(macs(), 'and only what is wanted now').toEqual(['02005e000102']);
+    const told = fake.seen.slice(since).filter((name) => name === 'sw_interface_add_del_mac_address');
+    expect(told, 'nothing is taken from one that never had it').toHaveLength(1);
+    await lab.put(lab.link(host, { macs: [first, second] }));
+    expect(macs()).toEqual(['02005e000101', '02005e000102']);
   });
 
   it('take IPv4 with and without an address, until their pair ends', async () => {
