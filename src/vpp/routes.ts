@@ -173,6 +173,9 @@ export class Routes {
     if (this.#paths.isOnLink(target) || (length === 0 && this.#paths.leadsOn(target, home.family))) {
       this.#add(out, i, home, api, length, w0, w1, w2, w3, paths);
       this.#add(out, i, home, route, length, w0, w1, w2, w3, NO_PATHS);
+      // VPP 26.06 forgets the source of an entry whose interface is in another table when its pool of entries grows just
+      // then (fib_attached_export_import moves what its callers point to), and has it when it is told once more.
+      if (this.#paths.isOnLink(target)) this.#add(out, i, home, api, length, w0, w1, w2, w3, paths);
       home.onLink.add(length, w0, w1, w2, w3);
     } else {
       this.#add(out, i, home, route, length, w0, w1, w2, w3, paths);
