@@ -2,7 +2,8 @@
 //
 // An address counts once the kernel uses it: neither tentative nor found to be somebody else's. Its prefix is
 // on-link by it only where the kernel says so: not with a peer, with noprefixroute, or when the route was deleted
-// or another one is better.
+// or another one is better, in the tables that what comes in by the interface is looked up in (a rule may put some in
+// front of the one with the prefix).
 
 import { AF_INET6, maskBytes, parseIp, wordsOf } from '../lib/ip.ts';
 import type { Address as KernelAddress } from '../netlink/address.ts';
@@ -19,23 +20,44 @@ const UNUSABLE = k.IFA_F_TENTATIVE | k.IFA_F_DADFAILED;
 /** The entry that the kernel uses for a prefix, 0 when none. */
 type Best = (ns: Namespace, routes: Routes, record: number) => number;
 
+/** Whether an entry is on-link by an interface alone. */
+const isOnLinkBy = (ns: Namespace, { prefixes: t }: Routes, entry: number, ifindex: number): boolean => {
+  if (routeTypeOf(t.info[entry] as number) !== k.RTN_UNICAST) return false;
+  const legs = ns.pathsets.get(t.pathset[entry] as number)?.legs ?? [];
+  return legs.length === 1 && legs[0]?.ifindex === ifindex && legs[0].gatewayFamily === 0;
+};
+
+/** The first entry of a table that covers a prefix, the longest one, with its length; undefined when the next table is asked. */
+const covering = (
+  ns: Namespace,
+  routes: Routes,
+  best: Best,
+  table: number,
+  bytes: Uint8Array,
+  longest: number,
+): { entry: number; length: number } | undefined => {
+  const t = routes.prefixes;
+  for (let length = longest; length >= 0; length--) {
+    const [a0 = 0, a1 = 0, a2 = 0, a3 = 0] = wordsOf(maskBytes(bytes, length));
+    const record = t.find(table, length, a0, ...(t.words === 4 ? [a1, a2, a3] : []));
+    const entry = record === 0 ? 0 : best(ns, routes, record);
+    if (entry === 0) continue;
+    return routeTypeOf(t.info[entry] as number) === k.RTN_THROW ? undefined : { entry, length };
+  }
+  return undefined;
+};
+
 /** Whether the route that the kernel uses for the prefix of an address is the on-link one by its interface. */
 const isConnected = (ns: Namespace, a: KernelAddress, best: Best): boolean => {
   const family = a.family === AF_INET6 ? 6 : 4;
   const routes = ns.routesOf(family);
-  // where what comes in by the interface is looked up: its VRF's table, main, or what a rule says
-  const { tables } = ns.rules.tablesFor(family, ingressOf(ns, a.ifindex));
-  const table = tables.find((each) => each !== k.RT_TABLE_LOCAL) ?? k.RT_TABLE_MAIN;
   const bytes = parseIp(a.local);
   if (bytes === undefined) return false;
-  const [a0 = 0, a1 = 0, a2 = 0, a3 = 0] = wordsOf(maskBytes(bytes, a.prefixlen));
-  const t = routes.prefixes;
-  const record = t.find(table, a.prefixlen, a0, ...(t.words === 4 ? [a1, a2, a3] : []));
-  if (record === 0) return false;
-  const entry = best(ns, routes, record);
-  if (entry === 0 || routeTypeOf(t.info[entry] as number) !== k.RTN_UNICAST) return false;
-  const legs = ns.pathsets.get(t.pathset[entry] as number)?.legs ?? [];
-  return legs.length === 1 && legs[0]?.ifindex === a.ifindex && legs[0].gatewayFamily === 0;
+  for (const table of ns.rules.tablesFor(family, ingressOf(ns, a.ifindex)).tables) {
+    const found = table === k.RT_TABLE_LOCAL ? undefined : covering(ns, routes, best, table, bytes, a.prefixlen);
+    if (found !== undefined) return found.length === a.prefixlen && isOnLinkBy(ns, routes, found.entry, a.ifindex);
+  }
+  return false;
 };
 
 /** Addresses of a namespace's hosts and of the VLAN devices on them. */

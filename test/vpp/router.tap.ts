@@ -85,7 +85,7 @@ vpp(
     const [cp, h0, h1, h2] = [lab.ns('cp'), lab.ns('h0'), lab.ns('h1'), lab.ns('h2')];
     for (const address of ['198.51.100.1', '203.0.113.1'])
       await ip(h1, 'address', 'add', `${address}/32`, 'dev', 'eth0');
-    // VPP answers ARP where the subnet is on-link in the table that the interface is in
+    // so that a restarted lcpd finds routes where the interfaces' own entries of their subnets are
     for (const n of [0, 1, 2]) await ip(cp, 'route', 'add', `10.0.${n}.0/24`, 'dev', `e${n}`, 'table', '77');
     await ip(cp, 'route', 'add', '198.51.100.0/24', 'via', '10.0.1.2', 'table', '77');
     await ip(cp, 'route', 'add', '203.0.113.0/24', 'via', '10.0.1.2', 'table', '100');
@@ -125,6 +125,32 @@ vpp(
     t.same((await lcpd.diff()).differences, [], 'lcpctl diff is empty');
   },
 );
+
+vpp('a rule in front of the main table leaves the router’s addresses answering', async (t, lab) => {
+  const { vpp, lcpd } = await addVppRouter(lab);
+  const [cp, h0] = [lab.ns('cp'), lab.ns('h0')];
+  await ip(cp, 'rule', 'add', 'pref', '500', 'lookup', '77');
+  await ip(cp, 'route', 'add', '192.0.2.0/24', 'via', '10.0.1.2', 'table', '77');
+  await lcpd.synced();
+  t.match(
+    (await vpp.ctl('show interface addr')).stdout,
+    /10\.0\.0\.1\/24 ip4 table-id 77/,
+    'with their prefix, in table 77',
+  );
+  await ip(h0, 'neighbour', 'flush', 'all');
+  await waitFor('the other host to answer', async () => (await lost(h0, '10.0.1.2', 3)) === 0);
+  t.equal(await lost(h0, '10.0.1.2', 10), 0, 'packets pass, whose way begins with an ARP request to the router');
+  const rows = await lcpd.lookup(['10.0.1.2', '192.0.2.1'], '--iif', 'e0');
+  const ways = rows.map((row) =>
+    'paths' in row ? row.paths.map(({ dev, via }) => `${dev} ${via ?? ''}`.trim()) : row,
+  );
+  t.same(ways, [['e1'], ['e1 10.0.1.2']]);
+  t.same((await lcpd.diff()).differences, [], 'lcpctl diff is empty');
+  await ip(cp, 'rule', 'del', 'pref', '500');
+  await lcpd.synced();
+  t.match((await vpp.ctl('show interface addr')).stdout, /L3 10\.0\.0\.1\/24\s/, 'and back in the main table');
+  t.same((await lcpd.diff()).differences, [], 'lcpctl diff is empty');
+});
 
 vpp('scenario 14: lcpd killed and started again loses no packet and sends nothing', async (t, lab) => {
   const { lcpd } = await addVppRouter(lab);

@@ -4,7 +4,10 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Phy } from '../../../src/lcp/dataplane.ts';
 import { hostAlias } from '../../../src/lcp/pairs.ts';
+import { AF_INET } from '../../../src/lib/ip.ts';
+import * as k from '../../../src/netlink/uapi.ts';
 import { FakeDataPlane } from './fakedataplane.ts';
+import { batchFrom, newRule } from './kernelbytes.ts';
 import { PAIRS, Router, router } from './router.ts';
 
 let r: Router;
@@ -35,6 +38,34 @@ describe('addresses', () => {
       if (route.legs[0]?.oif === e(1) && route.dst === '10.0.1.0/24') r.kernel().routes.remove(route);
     }
     await r.settle();
+    expect(held()).toContain('wan0 10.0.1.1/24');
+  });
+
+  it('keep their prefix behind a rule, unless a table in front of theirs has a route for it', async () => {
+    const told = [
+      [0, 255],
+      [500, 77],
+      [32766, 254],
+    ].map(([priority = 0, table = 0]) => newRule({ family: AF_INET, priority, table }));
+    r.ns().apply(batchFrom(told));
+    r.reconciler.namespaceChanged(r.ns());
+    await r.settle();
+    expect(r.dataplane.links.get('wan0')?.lookup4).toContain('cp/v4/77');
+    expect(held()).toContain('wan0 10.0.1.1/24');
+    const gateway = [{ oif: e(1), gateway: '10.0.2.2' }];
+    for (const [dst, type, shown] of [
+      ['10.0.0.0/8', k.RTN_UNICAST, ' alone'],
+      ['10.0.1.0/25', k.RTN_UNICAST, ''],
+      ['10.0.0.0/16', k.RTN_THROW, ''],
+      ['10.0.1.0/24', k.RTN_BLACKHOLE, ' alone'],
+      ['0.0.0.0/0', k.RTN_UNICAST, ' alone'],
+    ] as const) {
+      r.kernel().addRoute({ dst, type, table: 77, ...(type === k.RTN_UNICAST && { legs: gateway }) });
+      await r.settle();
+      expect(held(), dst).toContain(`wan0 10.0.1.1/24${shown}`);
+      for (const route of [...r.kernel().routes.all()]) if (route.table === 77) r.kernel().routes.remove(route);
+      await r.settle();
+    }
     expect(held()).toContain('wan0 10.0.1.1/24');
   });
 
