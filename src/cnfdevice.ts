@@ -104,10 +104,10 @@ function quietSteps({ name, quiet }: CnfWish, link: Link, own: readonly Address[
     // kernels before 5.18 do not say who made an address
     ({ proto, local }) => proto === k.IFAPROT_KERNEL_LL || (proto === undefined && local === eui64(mac)),
   );
-  return [
-    ...made.map((address) => removal(name, address)),
-    set(`device ${name}: no link-local addresses by the kernel`, ifindex, { addrGenMode: k.IN6_ADDR_GEN_MODE_NONE }),
-  ];
+  // the mode is what tells that they may be there, so it stays until they are gone
+  if (made.length > 0) return made.map((address) => removal(name, address));
+  const change = { addrGenMode: k.IN6_ADDR_GEN_MODE_NONE };
+  return [set(`device ${name}: no link-local addresses by the kernel`, ifindex, change)];
 }
 
 function removal(name: string, { family, ifindex, prefixlen, local, address }: Address): CnfStep {

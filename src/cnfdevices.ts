@@ -9,6 +9,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type CnfHost, type CnfWish, wishOfDevice, wishOfHost } from './cnfdevice.ts';
 import { CnfKeeper, type CnfShared, type CnfState } from './cnfkeeper.ts';
 import { type CnfKernel, linuxCnfKernel } from './cnfnetns.ts';
+import { isProgrammingError, messageOf } from './lib/errors.ts';
 import type { Logger } from './lib/log.ts';
 import type { CnfDevice } from './punt/derive.ts';
 
@@ -55,10 +56,9 @@ export class CnfDevices {
     this.#watch = kernel.watch((netns) => this.#keepers.get(netns)?.renamed());
   }
 
-  #needed(identity: string): ReadonlySet<string> {
-    return new Set(
-      (this.#devices ?? []).flatMap(({ netnsId, vrf }) => (netnsId === identity && vrf ? [vrf.name] : [])),
-    );
+  #needed(identity: string): ReadonlySet<string> | undefined {
+    if (this.#devices === undefined) return undefined;
+    return new Set(this.#devices.flatMap(({ netnsId, vrf }) => (netnsId === identity && vrf ? [vrf.name] : [])));
   }
 
   /** Makes these the devices that are wanted; of two with one name in a namespace the first is. */
@@ -78,13 +78,14 @@ export class CnfDevices {
   }
 
   #tell(): void {
+    for (const [netns, keeper] of this.#keepers) if (keeper.isDone) this.#keepers.delete(netns);
     const wishes = new Map<string, Map<string, CnfWish>>([...this.#keepers.keys()].map((netns) => [netns, new Map()]));
     for (const wish of [...(this.#devices ?? []).map(wishOfDevice), ...this.#hosts.map(wishOfHost)]) {
       const ofNetns = wishes.get(wish.netns) ?? new Map<string, CnfWish>();
       if (!ofNetns.has(wish.name)) ofNetns.set(wish.name, wish);
       wishes.set(wish.netns, ofNetns);
     }
-    for (const [netns, ofNetns] of wishes) this.#keeper(netns)?.want([...ofNetns.values()]);
+    for (const [netns, ofNetns] of wishes) this.#keeper(netns).want([...ofNetns.values()]);
   }
 
   #keeper(netns: string): CnfKeeper {
@@ -97,7 +98,14 @@ export class CnfDevices {
 
   /** One after the other: there may be many, and most have nothing of ours. */
   async #searchOthers(): Promise<void> {
-    for (const netns of ['', ...this.#shared.kernel.names()]) {
+    let names: string[] = [];
+    try {
+      names = this.#shared.kernel.names();
+    } catch (error) {
+      if (isProgrammingError(error)) throw error;
+      this.#shared.log.warn({ reason: messageOf(error) }, 'no search for VRF devices of a former life');
+    }
+    for (const netns of ['', ...names]) {
       if (this.#closed) return;
       if (this.#keepers.has(netns)) continue;
       await this.#keeper(netns).look();

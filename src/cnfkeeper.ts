@@ -94,7 +94,7 @@ export class CnfKeeper {
   #again = false;
   #unread = 0;
   #delayMs = NOTICE_DELAY_MS;
-  #mendedAt = Number.NEGATIVE_INFINITY;
+  #disturbedAt = Number.NEGATIVE_INFINITY;
   #closed = false;
   /** Nothing is wanted here and nothing of ours is left: it may be forgotten. */
   isDone = false;
@@ -184,7 +184,9 @@ export class CnfKeeper {
       const acted = await this.#round(session, view, round === ROUNDS);
       if (this.#session !== session) return;
       if (acted === 0) break;
-      if (round === ROUNDS) return this.wake(this.#delayMs);
+      if (round < ROUNDS) continue;
+      this.#disturbed();
+      return this.wake(this.#delayMs);
     }
   }
 
@@ -207,6 +209,7 @@ export class CnfKeeper {
       }
     } catch (error) {
       if (isProgrammingError(error)) throw error;
+      this.#shared.log.debug({ netns: this.netns, reason: messageOf(error) }, 'cannot be looked into');
       const reason = `network namespace ${this.netns || 'of lcpd'} cannot be looked into: ${messageOf(error)}`;
       for (const entry of this.#entries.values()) this.#fail(entry, reason, new Set());
       if (!this.isWanted) this.#finish();
@@ -226,8 +229,10 @@ export class CnfKeeper {
   /** One step further with everything. Resolves with how many requests were made. */
   async #round(session: CnfSession, view: CnfView, isLast: boolean): Promise<number> {
     let acted = 0;
+    /** What siblings have in common is made once: the view is older than what the first of them did. */
+    const done = new Set<string>();
     for (const entry of [...this.#entries.values()]) {
-      if (fits(entry.wish, this.#identity)) acted += await this.#advance(session, view, entry, isLast);
+      if (fits(entry.wish, this.#identity)) acted += await this.#advance(session, view, entry, done, isLast);
       else this.#absent(entry);
       if (this.#session !== session) return acted;
     }
@@ -244,11 +249,17 @@ export class CnfKeeper {
     return acted;
   }
 
-  async #advance(session: CnfSession, view: CnfView, entry: Entry, isLast: boolean): Promise<number> {
+  async #advance(
+    session: CnfSession,
+    view: CnfView,
+    entry: Entry,
+    done: Set<string>,
+    isLast: boolean,
+  ): Promise<number> {
     const { wish } = entry;
     const plan = planOf(wish, view, entry.memory);
     if (plan.ifindex === undefined) return this.#absent(entry);
-    this.#review(entry, plan);
+    if (typeof entry.state === 'object' && entry.state.retryAt <= this.#shared.now()) entry.refused.clear();
     if (plan.steps.length === 0 && plan.obstacle === '') return this.#settle(entry, plan.ifindex);
     if (entry.settledAs === plan.ifindex && plan.steps.length > 0) this.#mends(entry, plan);
     const due = plan.steps.filter(({ text }) => !entry.refused.has(text));
@@ -259,9 +270,11 @@ export class CnfKeeper {
     const refused = new Set<string>();
     let reason = plan.obstacle;
     for (const step of due) {
+      if (done.has(step.text)) continue;
       const refusal = await this.#do(session, step);
       if (this.#session !== session || entry.wish !== wish) return 1;
       if (refusal === '') {
+        done.add(step.text);
         if (step.what === 'set' && step.change.master !== undefined) entry.memory.enslaved = step.change.master;
         continue;
       }
@@ -270,14 +283,6 @@ export class CnfKeeper {
     }
     if (reason !== '') this.#fail(entry, reason, refused);
     return due.length;
-  }
-
-  /** Forgets refusals whose time has come, and those of what is not asked for any more. */
-  #review(entry: Entry, { steps }: CnfPlan): void {
-    const { state } = entry;
-    if (typeof state !== 'object') return;
-    if (state.retryAt <= this.#shared.now()) entry.refused.clear();
-    for (const text of entry.refused) if (!steps.some((step) => step.text === text)) entry.refused.delete(text);
   }
 
   /** Resolves with the kernel's reason, '' when it is done. */
@@ -298,13 +303,19 @@ export class CnfKeeper {
     }
   }
 
+  /** Who undoes it again and again is answered more and more slowly. */
+  #disturbed(): void {
+    const now = this.#shared.now();
+    const isCalm = now - this.#disturbedAt > CALM_MS;
+    this.#delayMs = isCalm ? NOTICE_DELAY_MS : Math.min(MAX_DELAY_MS, this.#delayMs * 2);
+    this.#disturbedAt = now;
+  }
+
   #mends(entry: Entry, { steps }: CnfPlan): void {
-    const { log, counters, now } = this.#shared;
+    const { log, counters } = this.#shared;
     counters.mended++;
     entry.settledAs = undefined;
-    const isCalm = now() - this.#mendedAt > CALM_MS;
-    this.#delayMs = isCalm ? NOTICE_DELAY_MS : Math.min(MAX_DELAY_MS, this.#delayMs * 2);
-    this.#mendedAt = now();
+    this.#disturbed();
     const fields = { netns: this.netns, device: entry.wish.name, what: steps.map(({ text }) => text) };
     log[entry.hasTold ? 'debug' : 'warn'](fields, 'was changed by somebody else, put right');
     entry.hasTold = true;

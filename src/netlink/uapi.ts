@@ -367,7 +367,7 @@ export const IFLA_INET6_ADDR_GEN_MODE = 8;
 export const IN6_ADDR_GEN_MODE_EUI64 = 0;
 export const IN6_ADDR_GEN_MODE_NONE = 1;
 /** ifa_proto of a link-local address that the kernel made by itself. */
-export const IFAPROT_KERNEL_LL = 2;
+export const IFAPROT_KERNEL_LL = 3;
 export const IF_OPER_UP = 6;
 /** Kernel ticks of `rta_expires` in a second, as every Linux ABI has it. */
 export const USER_HZ = 100;
