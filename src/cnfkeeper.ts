@@ -358,6 +358,7 @@ export class CnfKeeper {
 
   #finish(): void {
     this.isDone = true;
+    clearTimeout(this.#timer);
     this.#drop();
   }
 

@@ -142,7 +142,8 @@ export class FakeKernel implements CnfKernel {
   tells = true;
   /** 'netns: text' of every request, those refused with '!' in front. */
   readonly requests: string[] = [];
-  reads = 0;
+  /** Names of namespaces, one for each reading. */
+  readonly readings: string[] = [];
   /** Namespaces opened and not closed. */
   get opened(): number {
     return this.#listeners.size;
@@ -190,7 +191,7 @@ export class FakeKernel implements CnfKernel {
     this.#listeners.add(listener);
     return {
       read: async (): Promise<CnfView | undefined> => {
-        this.reads++;
+        this.readings.push(netns);
         await undefined;
         return this.readable() ? { links: ns.links.map((l) => ({ ...l })), addresses: [...ns.addresses] } : undefined;
       },
