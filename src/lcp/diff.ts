@@ -11,7 +11,7 @@ import { type Core, openWork } from './core.ts';
 import { ROUTE_WORDS } from './dataplane.ts';
 import { usable } from './derive.ts';
 import type { Namespace } from './namespace.ts';
-import { FIRST_HANDLE, keyOf, type LcpObject, MPLS, pathsText, SPECIAL_NAMES, sameObject } from './objects.ts';
+import { FIRST_HANDLE, KINDS, keyOf, type LcpObject, MPLS, pathsText, SPECIAL_NAMES, sameObject } from './objects.ts';
 import { HEAD_WORDS, LEG_OWN_GATEWAY, LEG_WORDS, type PathSet } from './pathsets.ts';
 import { type PrefixTable, routeProtocolOf, routeTypeOf } from './prefixtable.ts';
 import { prefixText } from './routerows.ts';
@@ -242,7 +242,7 @@ const compareActualObjects = async (core: Core, f: Findings): Promise<void> => {
     if (object.kind === 'pathset') setsByHandle.set(handle ?? 0, pathsText(object.paths));
     else held.set(`${object.kind} ${keyOf(object)}`, object);
   }
-  for (const kind of ['pair', 'table', 'subif', 'address', 'neighbour', 'pathset', 'mroute'] as const) {
+  for (const kind of KINDS.filter((k) => k !== 'link')) {
     for (const row of core.reconciler.delta.rows(kind)) {
       const { desired } = row;
       if (desired === undefined || (desired.kind === 'pair' && desired.phyIfindex === 0)) continue;
