@@ -62,5 +62,6 @@ void step(const char *what);
 void test_control(lcpfwd *f, uint64_t seed); /* io_control.c */
 void test_tun(lcpfwd *f);                    /* io_tun.c */
 void test_tagged(lcpfwd *f);                 /* io_tagged.c */
+void test_punts(lcpfwd *f);                  /* io_punts.c */
 
 #endif

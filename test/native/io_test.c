@@ -288,6 +288,7 @@ int main(int argc, char **argv) {
   test_readd(f);
   test_tun(f);
   test_tagged(f);
+  test_punts(f);
   test_vanish(f);
   test_end(f);
   puts("io_test: ok");

@@ -205,7 +205,11 @@ int main(int argc, char **argv) {
   test_span();
   test_xconnect_punts();
   test_osi();
-  (void)seed;
+  test_abx();
+  test_proxy();
+  test_deliver();
+  test_police();
+  test_punts_fuzz(seed);
   puts("packet_punts_test: ok");
   return 0;
 }

@@ -91,7 +91,8 @@ int32_t lcpfwd_punts_set(lcpfwd *f, struct lcpfwd_punt *records, uint32_t n, uin
   struct lcpfwd_punt *given = malloc((n + 1) * sizeof *given);
   if (!given)
     return -ENOMEM;
-  memcpy(given, records, n * sizeof *given);
+  if (n)
+    memcpy(given, records, n * sizeof *given);
   struct punt_program *g = NULL;
   if (!slots_give(&f->region, given, n))
     err = -ENOSPC;
@@ -99,7 +100,7 @@ int32_t lcpfwd_punts_set(lcpfwd *f, struct lcpfwd_punt *records, uint32_t n, uin
     err = -ENOMEM;
   if (!err)
     err = publish(f->writer, g);
-  if (!err)
+  if (!err && n)
     memcpy(records, given, n * sizeof *given);
   free(g);
   free(given);
@@ -146,15 +147,27 @@ int32_t lcpfwd_punt_count(lcpfwd *f, uint32_t slot, struct lcpfwd_punt_count *ou
 /* --- attach ---------------------------------------------------------------------------------------- */
 
 static int inside(const struct punt_program *g, uint32_t at, uint32_t n, size_t size) {
-  return at >= sizeof *g && at <= g->bytes && (uint64_t)n * size <= g->bytes - at;
+  return at >= sizeof *g && at % 8 == 0 && at <= g->bytes && (uint64_t)n * size <= g->bytes - at;
 }
 
-/* Does it lie within its block? Only lcpd writes it; this is against a region that was damaged. */
+/* Does it lie within its block, and do its records name what there can be? Only lcpd writes it; this is against a
+ * region that was damaged. */
 static int sound(const struct punt_program *g) {
-  return inside(g, g->records, g->n_records, sizeof(struct lcpfwd_punt)) && inside(g, g->ports, g->n_ports, sizeof(struct punt_port)) &&
+  uint32_t slots = g->match_mask + 1;
+  for (unsigned i = 0; i < LCPFWD_MAX_PORTS; i++)
+    if (g->port_of[i] > g->n_ports)
+      return 0;
+  if (slots == 0 || (slots & g->match_mask) || g->redirect_any[0] > g->n_targets || g->redirect_any[1] > g->n_targets ||
+      !inside(g, g->records, g->n_records, sizeof(struct lcpfwd_punt)))
+    return 0;
+  for (uint32_t i = 0; i < g->n_records; i++)
+    if (program_records(g)[i].slot >= LCPFWD_MAX_PUNT_SLOTS)
+      return 0;
+  return inside(g, g->ports, g->n_ports, sizeof(struct punt_port)) &&
          inside(g, g->targets, g->n_targets, sizeof(struct punt_target)) && inside(g, g->rules, g->n_rules, sizeof(struct punt_rule)) &&
          inside(g, g->proxies, g->n_proxies, sizeof(struct punt_proxy)) &&
-         inside(g, g->matches, g->match_mask + 1, sizeof(struct punt_match)) && g->n_records <= LCPFWD_MAX_PUNTS;
+         inside(g, g->matches, g->match_mask + 1, sizeof(struct punt_match)) && g->n_records <= LCPFWD_MAX_PUNTS &&
+         g->n_proxies <= g->n_records && g->n_rules <= g->n_records;
 }
 
 int punts_recover(struct writer *w) {

@@ -122,10 +122,21 @@ static int same(const struct lcpfwd_punt *a, const struct lcpfwd_punt *b) {
   }
 }
 
+/* What a type does not name is 0: layouts and ports are counted by it. */
+static int unused_ok(const struct lcpfwd_punt *p) {
+  int sink = p->type == LCPFWD_PUNT_HOST || p->type == LCPFWD_PUNT_SOCKET;
+  int alone = sink || p->type == LCPFWD_PUNT_RULE || p->type == LCPFWD_PUNT_POLICE;
+  if ((alone && (p->from || p->from_generation)) || (!p->from && p->from_generation))
+    return 0;
+  if (((alone || p->type == LCPFWD_PUNT_PROXY) && (p->to || p->to_generation)) || (!sink && p->by))
+    return 0;
+  return p->type != LCPFWD_PUNT_RULE || p->slot == 0;
+}
+
 int punts_check(const struct region *r, const struct lcpfwd_punt *records, uint32_t n, uint32_t i) {
   if (n > LCPFWD_MAX_PUNTS)
     return -ENOSPC;
-  int err = records[i].slot >= LCPFWD_MAX_PUNT_SLOTS ? -EINVAL : fields_ok(r, records, i);
+  int err = records[i].slot >= LCPFWD_MAX_PUNT_SLOTS || !unused_ok(&records[i]) ? -EINVAL : fields_ok(r, records, i);
   for (uint32_t k = 0; k < i && !err; k++)
     if (same(&records[k], &records[i]) || (records[i].slot && records[k].slot == records[i].slot))
       err = -EEXIST;

@@ -1,8 +1,7 @@
 /* wire_tap.c - the TAP that is an interconnect's wire: a CNF's device, in its namespace, read and written here.
  *
  * It is marked by its alias, so that a name that somebody else has is never taken, and persistent, so that the CNF
- * keeps its addresses through every end of the forwarder. What it is to have is set while it is new, in one
- * message; it is brought up by whoever gives it its addresses. Runs in a setns bracket (tap.c).
+ * keeps its addresses through every end of the forwarder. It is brought up by whoever gives it its addresses. Runs in a setns bracket (tap.c).
  * Reference: rtnetlink(7), linux/if_link.h.
  */
 #include <errno.h>
@@ -98,29 +97,32 @@ static int rtnetlink_open(void) {
   return -err;
 }
 
-/* What a device has that is not new: only where it differs, since others may follow it. */
-static int link_set(int s, int ifindex, const struct link_facts *have, const char *alias, const uint8_t *mac, uint32_t mtu) {
+/* The mark goes first, in a message of its own: the kernel tells nobody of an alias on a device that is down, and the
+ * news of the MAC address bring it along. */
+static int link_mark(int s, int ifindex, const char *alias) {
   struct link_request r;
   uint8_t none = ADDR_GEN_NONE;
-  int changed = !have;
-  request_start(&r, RTM_SETLINK, NLM_F_ACK, ifindex);
-  if (!have) {
-    put(&r, IFLA_IFALIAS, alias, strlen(alias));
-    struct rtattr *spec = put(&r, IFLA_AF_SPEC, NULL, 0), *six = put(&r, AF_INET6, NULL, 0);
-    put(&r, IFLA_INET6_ADDR_GEN_MODE, &none, 1);
-    put_end(&r, six);
-    put_end(&r, spec);
-  }
-  if (!have || memcmp(have->mac, mac, 6)) changed = put(&r, IFLA_ADDRESS, mac, 6) != NULL;
-  if (mtu && (!have || have->mtu != mtu)) changed = put(&r, IFLA_MTU, &mtu, 4) != NULL;
-  int err = changed ? exchange(s, &r, NULL) : 0;
-  if (err != -EAFNOSUPPORT) return err;
-  /* A kernel without IPv6 makes no such addresses either. */
   request_start(&r, RTM_SETLINK, NLM_F_ACK, ifindex);
   put(&r, IFLA_IFALIAS, alias, strlen(alias));
-  put(&r, IFLA_ADDRESS, mac, 6);
-  if (mtu) put(&r, IFLA_MTU, &mtu, 4);
-  return exchange(s, &r, NULL);
+  int err = exchange(s, &r, NULL);
+  if (err) return err;
+  request_start(&r, RTM_SETLINK, NLM_F_ACK, ifindex);
+  struct rtattr *spec = put(&r, IFLA_AF_SPEC, NULL, 0), *six = put(&r, AF_INET6, NULL, 0);
+  put(&r, IFLA_INET6_ADDR_GEN_MODE, &none, 1);
+  put_end(&r, six);
+  put_end(&r, spec);
+  err = exchange(s, &r, NULL);
+  return err == -EAFNOSUPPORT ? 0 : err; /* a kernel without IPv6 makes no such addresses either */
+}
+
+/* Only where it differs, since others may follow it. */
+static int link_set(int s, int ifindex, const struct link_facts *have, const uint8_t *mac, uint32_t mtu) {
+  struct link_request r;
+  int changed = 0;
+  request_start(&r, RTM_SETLINK, NLM_F_ACK, ifindex);
+  if (!have || memcmp(have->mac, mac, 6)) changed = put(&r, IFLA_ADDRESS, mac, 6) != NULL;
+  if (mtu && (!have || have->mtu != mtu)) changed = put(&r, IFLA_MTU, &mtu, 4) != NULL;
+  return changed ? exchange(s, &r, NULL) : 0;
 }
 
 /* In the device's namespace. */
@@ -137,7 +139,8 @@ static int open_here(int s, const char *name, const char *alias, const uint8_t *
   int fd = tun_attach(name, 0, gso);
   if (fd < 0) return fd;
   *index = found > 0 ? found : ifindex_of(name);
-  err = *index < 0 ? *index : link_set(s, *index, found > 0 ? &have : NULL, alias, mac, mtu);
+  err = *index < 0 ? *index : found > 0 ? 0 : link_mark(s, *index, alias);
+  if (!err) err = link_set(s, *index, found > 0 ? &have : NULL, mac, mtu);
   if (!err && ioctl(fd, TUNSETPERSIST, 1) < 0) err = -errno;
   if (!err) return fd;
   close(fd); /* and with it the device, if it is new */
