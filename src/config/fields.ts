@@ -37,6 +37,8 @@ export const plainWord = (value: string): string => value.toLowerCase().replaceA
 
 /** A value as it is shown in a message. */
 export function shown(value: unknown): string {
+  if (value === null) return 'nothing';
+  if (typeof value === 'object') return Array.isArray(value) ? 'a list' : 'a map';
   const whole = typeof value === 'string' ? JSON.stringify(value) : String(value);
   return whole.length > 40 ? `${whole.slice(0, 40)}…` : whole;
 }

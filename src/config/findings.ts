@@ -29,12 +29,6 @@ const typeNames: Readonly<Record<string, string>> = {
   tuple: 'a list',
 };
 
-function nameOf(value: unknown): string {
-  if (value === null) return 'nothing';
-  if (Array.isArray(value)) return 'a list';
-  return typeof value === 'object' ? 'a map' : shown(value);
-}
-
 function valueAt(root: unknown, path: Path): unknown {
   let value = root;
   for (const step of path) {
@@ -98,13 +92,13 @@ export function findingsOf(
     case 'invalid_type': {
       if (value === undefined) return [missing(path)];
       const wanted = typeNames[issue.expected] ?? issue.expected;
-      const message = `expected ${wanted}, found ${nameOf(value)}`;
+      const message = `expected ${wanted}, found ${shown(value)}`;
       return [{ path, message, hint: typeHint(issue.expected, value, path) }];
     }
     case 'invalid_value': {
       const known = issue.values.map(String);
       const hint = typeof value === 'string' ? suggestion(value, known) : `known: ${known.join(', ')}`;
-      return [{ path, message: `${nameOf(value)} is not one of ${known.join(', ')}`, hint }];
+      return [{ path, message: `${shown(value)} is not one of ${known.join(', ')}`, hint }];
     }
     case 'invalid_union': {
       if (value === undefined) return [missing(path)];
@@ -112,11 +106,11 @@ export function findingsOf(
       const shapes = (issue as { options?: readonly unknown[] }).options;
       if (shapes === undefined)
         return [
-          { path, message: `expected a whole number or a text, found ${nameOf(value)}`, hint: 'give one of them' },
+          { path, message: `expected a whole number or a text, found ${shown(value)}`, hint: 'give one of them' },
         ];
       const known = shapes.map(String);
       const hint = typeof value === 'string' ? suggestion(value, known) : `known: ${known.join(', ')}`;
-      return [{ path, message: `${nameOf(value)} is not one of ${known.join(', ')}`, hint }];
+      return [{ path, message: `${shown(value)} is not one of ${known.join(', ')}`, hint }];
     }
     case 'too_small':
     case 'too_big': {
@@ -125,7 +119,7 @@ export function findingsOf(
       const what = isLess ? ['too small', 'too few'] : ['too large', 'too many'];
       if (Array.isArray(value)) return [{ path, message: `${value.length} are ${what[1]}`, hint }];
       // A text in place of a list is measured like one; that it is none another issue says.
-      return typeof value === 'string' ? [] : [{ path, message: `${nameOf(value)} is ${what[0]}`, hint }];
+      return typeof value === 'string' ? [] : [{ path, message: `${shown(value)} is ${what[0]}`, hint }];
     }
     default: {
       const params = issue.code === 'custom' ? issue.params : undefined;

@@ -13,6 +13,7 @@ import { configSchema, keysAt, toConfig } from './schema.ts';
 import { shapeProblem } from './shape.ts';
 import { suggestion } from './suggest.ts';
 import { crossProblems } from './validate.ts';
+import { record } from './written.ts';
 
 export interface ConfigError {
   readonly line: number;
@@ -74,7 +75,21 @@ function wholeTextError(message: string, hint: string): LoadResult {
   return { errors: [{ line: 1, column: 1, path: '', message, hint }] };
 }
 
-function checkDocument(text: string): LoadResult {
+/** Of texts that are a part of a configuration only. */
+export interface LoadPart {
+  /** The keys that it may have. */
+  readonly only: readonly string[];
+  /** What stands in place of `netns:` when it has none. */
+  readonly netns: string;
+}
+
+function partProblems(root: unknown, part: LoadPart): Finding[] {
+  const keys = Object.keys(record(root)).filter((key) => !part.only.includes(key));
+  const hint = `here only: ${part.only.join(', ')}`;
+  return keys.map((key) => ({ path: [key], message: `"${key}" is of the configuration of lcpd`, hint, wantKey: true }));
+}
+
+function checkDocument(text: string, part?: LoadPart): LoadResult {
   const lines = new LineCounter();
   const shape = shapeProblem(text);
   if (shape !== undefined) {
@@ -95,7 +110,9 @@ function checkDocument(text: string): LoadResult {
   const broken = document.errors.some((error) => error.code !== 'DUPLICATE_KEY');
   // What the parser made of broken text would give errors that are not the operator's.
   if (!broken) {
-    const root: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
+    const written: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
+    const isPart = part !== undefined && part.netns !== '' && record(written) === written;
+    const root = isPart ? { netns: part.netns, ...written } : written;
     const parsed = configSchema.safeParse(root);
     if (parsed.success && Object.hasOwn(root as object, '__proto__')) {
       add(0, '__proto__', 'unknown key "__proto__"', suggestion('__proto__', keysAt([], root)));
@@ -103,6 +120,7 @@ function checkDocument(text: string): LoadResult {
     const findings: Finding[] = [
       ...(parsed.error?.issues ?? []).flatMap((issue) => findingsOf(issue, root, keysAt)),
       ...crossProblems(root),
+      ...(part === undefined ? [] : partProblems(root, part)),
     ];
     for (const { path, message, hint, wantKey } of findings) {
       add(offsetOf(document, path, wantKey === true), formatPath(path), message, hint);
@@ -117,13 +135,13 @@ function checkDocument(text: string): LoadResult {
   return { errors: [...errors.slice(0, MAX_ERRORS), note] };
 }
 
-/** Checks a whole configuration text. */
-export function loadConfig(text: string): LoadResult {
+/** Checks a whole configuration text, or one that is a part of it. */
+export function loadConfig(text: string, part?: LoadPart): LoadResult {
   if (Buffer.byteLength(text) > MAX_TEXT_BYTES) {
     return wholeTextError('the configuration is larger than 1 MiB', 'this is probably not the configuration file');
   }
   try {
-    return checkDocument(text);
+    return checkDocument(text, part);
   } catch (thrown) {
     // Aliases are resolved last, and unknown ones or bombs of them are refused by throwing, without a place.
     return wholeTextError(

@@ -146,6 +146,11 @@ export const errorTable = {
     hint: '`lcpctl punt show NAME` shows it; delete it first, or choose another name',
     retry: 'never',
   },
+  PUNT_INVALID: {
+    title: 'what is asked for is not a valid punt',
+    hint: 'correct the fields named; lcpd.full.yaml shows what each type of punt has',
+    retry: 'never',
+  },
   PUNT_JOURNAL: {
     title: 'the journal of punts cannot be kept',
     hint: 'the message names the file; give lcpd a directory that it may write to (punt.state) with room on its disk',
