@@ -1,10 +1,10 @@
-// The few calls into the C library that Node does not offer: setns, and descriptors made by it.
+// The few calls into the C library that Node does not offer: setns, and sockets by descriptor.
 //
 // Invariants: every call is synchronous on the main thread. The namespace bracket never contains an await: a
 // network namespace belongs to the thread, and everything else that runs on the main thread must find its own.
 // If the way back fails the process is aborted: a daemon that goes on in the wrong namespace would program the
 // wrong router. The libuv pool is started first, because its threads inherit the namespace of their creator.
-// Reference: setns(2), network_namespaces(7).
+// Reference: setns(2), network_namespaces(7), socket(2), recvmmsg(2), if_nametoindex(3).
 
 import * as fs from 'node:fs';
 import { constants } from 'node:os';
@@ -14,6 +14,59 @@ import koffi from 'koffi';
 const libc = koffi.load('libc.so.6');
 const setnsCall = libc.func('int setns(int, int)') as (fd: number, type: number) => number;
 const closeCall = libc.func('int close(int)') as (fd: number) => number;
+
+// Sockets of families that Node does not have, all by descriptor; errno is lastErrno()'s.
+export const socketCall = libc.func('int socket(int, int, int)') as (
+  domain: number,
+  type: number,
+  protocol: number,
+) => number;
+export const bindCall = libc.func('int bind(int, const void *, uint32_t)') as (
+  fd: number,
+  address: Uint8Array,
+  size: number,
+) => number;
+export const getsocknameCall = libc.func('int getsockname(int, void *, void *)') as (
+  fd: number,
+  address: Uint8Array,
+  size: Uint32Array,
+) => number;
+export const setsockoptCall = libc.func('int setsockopt(int, int, int, const void *, uint32_t)') as (
+  fd: number,
+  level: number,
+  name: number,
+  value: Int32Array,
+  size: number,
+) => number;
+export const getsockoptCall = libc.func('int getsockopt(int, int, int, void *, void *)') as (
+  fd: number,
+  level: number,
+  name: number,
+  value: Uint32Array,
+  size: Uint32Array,
+) => number;
+export const recvmmsgCall = libc.func('int recvmmsg(int, void *, uint32_t, int, void *)') as (
+  fd: number,
+  vector: Uint8Array,
+  count: number,
+  flags: number,
+  timeout: null,
+) => number;
+const ifNameToIndexCall = libc.func('uint32_t if_nametoindex(const char *)') as (name: string) => number;
+
+export const SOCK_RAW_NONBLOCK_CLOEXEC = 3 | 0o4000 | 0o2000000;
+
+/** Index of a device in the namespace of the thread, 0: there is none of that name. */
+export const ifNameToIndex = (name: string): number => ifNameToIndexCall(name);
+
+/** Address of memory that JavaScript owns; it holds as long as the memory does. */
+export const addressOf = (memory: Uint8Array): bigint => koffi.address(memory);
+
+/** Calls `onReadable` whenever a descriptor can be read, until it is stopped. It must not throw. */
+export function whenReadable(fd: number, onReadable: () => void): { stop(): void } {
+  const handle = koffi.node.poll(fd, { readable: true }, onReadable as never);
+  return { stop: () => handle.close() };
+}
 
 const CLONE_NEWNET = 0x40000000;
 

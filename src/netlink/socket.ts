@@ -4,12 +4,23 @@
 // into it only during recvmmsg. The poll handle stays referenced (a collected one stops silently). No exception
 // leaves the poll callback (it would be lost and polling with it): it is thrown again outside, which ends the
 // process. Socket errors arrive as status EBADF and stop the handle: the queue is drained and it is started again.
-// Only datagrams of the kernel (nl_pid 0) are believed. This is the only file that calls koffi for netlink.
+// Only datagrams of the kernel (nl_pid 0) are believed.
 // Reference: netlink(7), recvmmsg(2), socket(7).
 
 import koffi from 'koffi';
 import { assertLittleEndian } from '../lib/bytes.ts';
-import { closeFd, errnoName, withNetns } from '../lib/libc.ts';
+import {
+  bindCall,
+  closeFd,
+  errnoName,
+  getsocknameCall,
+  getsockoptCall,
+  recvmmsgCall,
+  SOCK_RAW_NONBLOCK_CLOEXEC,
+  setsockoptCall,
+  socketCall,
+  withNetns,
+} from '../lib/libc.ts';
 import type { MalformedCounts } from './message.ts';
 import { MessageBatch } from './message.ts';
 import type { NetlinkTransport, TransportCapabilities, TransportCounters, TransportReceiver } from './transport.ts';
@@ -17,46 +28,12 @@ import { NetlinkSocketError } from './transport.ts';
 import * as k from './uapi.ts';
 
 const libc = koffi.load('libc.so.6');
-const socketCall = libc.func('int socket(int, int, int)') as (domain: number, type: number, protocol: number) => number;
-const bindCall = libc.func('int bind(int, const void *, uint32_t)') as (
-  fd: number,
-  address: Uint8Array,
-  size: number,
-) => number;
-const getsocknameCall = libc.func('int getsockname(int, void *, void *)') as (
-  fd: number,
-  address: Uint8Array,
-  size: Uint32Array,
-) => number;
-const setsockoptCall = libc.func('int setsockopt(int, int, int, const void *, uint32_t)') as (
-  fd: number,
-  level: number,
-  name: number,
-  value: Int32Array,
-  size: number,
-) => number;
-const getsockoptCall = libc.func('int getsockopt(int, int, int, void *, void *)') as (
-  fd: number,
-  level: number,
-  name: number,
-  value: Uint32Array,
-  size: Uint32Array,
-) => number;
 const sendCall = libc.func('int64_t send(int, const void *, size_t, int)') as (
   fd: number,
   bytes: Uint8Array,
   size: number,
   flags: number,
 ) => number;
-const recvmmsgCall = libc.func('int recvmmsg(int, void *, uint32_t, int, void *)') as (
-  fd: number,
-  vector: Uint8Array,
-  count: number,
-  flags: number,
-  timeout: null,
-) => number;
-
-const SOCK_RAW_NONBLOCK_CLOEXEC = 3 | 0o4000 | 0o2000000;
 const EINTR = 4;
 const EAGAIN = 11;
 const ENOBUFS = 105;
