@@ -2,7 +2,7 @@
 //
 // Invariants: answers are matched by id; events are delivered in order, and no faster than standard output takes
 // them. Every way in which lcpd cannot be talked to ends as CliError 3, every refusal as CliError 4 (2 for a
-// configuration that is not valid). Reference: northbound/protocol.ts.
+// configuration, or a punt, that is not valid). Reference: northbound/protocol.ts.
 
 import { createConnection, type Socket } from 'node:net';
 import { LineSplitter } from '../lib/lines.ts';
@@ -28,7 +28,8 @@ interface Waiting {
 }
 
 function refusal(error: ErrorReply): CliError {
-  const exitCode = error.code === 'CONFIG_INVALID' ? exitCodes.usage : exitCodes.refused;
+  const isWrong = error.code === 'CONFIG_INVALID' || error.code === 'PUNT_INVALID';
+  const exitCode = isWrong ? exitCodes.usage : exitCodes.refused;
   return new CliError(exitCode, `${error.message} [${error.code}]`, error.hint);
 }
 

@@ -12,6 +12,7 @@ import { defaultSocket } from './connection.ts';
 import { CliError, exitCodeHelp, exitCodes } from './exit.ts';
 import { lookupCommand } from './lookup.ts';
 import { print, printJson, printJsonLine } from './output.ts';
+import { puntCommand } from './punt.ts';
 import { type GlobalOptions, reportFailure, withConnection } from './run.ts';
 import { showCommand, showListing } from './show.ts';
 import { printable } from './table.ts';
@@ -121,6 +122,7 @@ function program(): Command {
     )
     .addCommand(showCommand())
     .addCommand(lookupCommand())
+    .addCommand(puntCommand())
     .addCommand(configCommand())
     .addCommand(
       command('diff', 'read kernel and data plane again and compare; exit 1 if they differ').action(

@@ -9,8 +9,10 @@ import type { View } from '../lcp/view.ts';
 import { errorTable, LcpError, messageOf } from '../lib/errors.ts';
 import { LineSplitter } from '../lib/lines.ts';
 import type { Logger } from '../lib/log.ts';
-import { type Job, jobOf, type RowSource } from './methods.ts';
+import type { Job, RowSource } from './job.ts';
+import { jobOf } from './methods.ts';
 import { type ErrorReply, maxRequestBytes, type Reply, type RequestId } from './protocol.ts';
+import type { PuntDoor } from './puntmethods.ts';
 
 const MAX_RUNNING = 32;
 const MAX_ID_CHARS = 64;
@@ -37,6 +39,7 @@ export interface ControlCounters {
 
 export interface ClientContext {
   readonly view: View;
+  readonly punts?: PuntDoor | undefined;
   readonly log: Logger;
   readonly counters: ControlCounters;
   /** How long a walk over rows waits for a peer that does not read, ms. */
@@ -171,7 +174,7 @@ export class ControlClient {
     }
     let job: Job;
     try {
-      job = jobOf(this.#context.view, method, params);
+      job = jobOf(this.#context.view, method, params, this.#context.punts);
     } catch (thrown) {
       this.#answerError(id, method, thrown);
       return;

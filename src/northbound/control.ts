@@ -23,6 +23,7 @@ import { LcpError, messageOf, systemErrorOf } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { type ClientContext, ControlClient, type ControlCounters } from './client.ts';
 import { probe } from './probe.ts';
+import type { PuntDoor } from './puntmethods.ts';
 
 export interface ControlOptions {
   /** Absolute path. */
@@ -32,6 +33,8 @@ export interface ControlOptions {
   /** Group name or number that owns the socket. */
   readonly group?: string | undefined;
   readonly view: View;
+  /** The punt manager; without it the methods about punts answer NOT_SUPPORTED. */
+  readonly punts?: PuntDoor | undefined;
   readonly log: Logger;
   /** Default 64. */
   readonly maxClients?: number;
@@ -153,8 +156,8 @@ export class ControlServer {
   constructor(options: ControlOptions) {
     this.#log = options.log;
     this.#maxClients = options.maxClients ?? 64;
-    const { view, log } = options;
-    this.#context = { view, log, counters: this.counters, stallMs: options.stallMs ?? 60_000 };
+    const { view, punts, log } = options;
+    this.#context = { view, punts, log, counters: this.counters, stallMs: options.stallMs ?? 60_000 };
     this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
   }
 

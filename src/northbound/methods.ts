@@ -1,24 +1,14 @@
 // The methods of the control protocol: what each takes, checked, and how it asks the View.
 //
-// Invariants: parameters are strict, bounded and checked before the View sees them. Three kinds: `once` has one
-// answer; `rows` is walked at the speed of its reader; `push` sends when something happens, until it is stopped.
+// Invariants: parameters are strict, bounded and checked before the View sees them.
 
 import { z } from 'zod';
 import type { MaybePromise, View } from '../lcp/view.ts';
 import { LcpError } from '../lib/errors.ts';
 import { parsePrefix } from '../lib/ip.ts';
+import { checked, type Job, present, type RowSource, untilAborted } from './job.ts';
 import type { MethodName } from './protocol.ts';
-
-export type RowSource = Iterable<unknown> | AsyncIterable<unknown>;
-
-export type Job =
-  | { readonly kind: 'once'; readonly run: (signal: AbortSignal) => MaybePromise<unknown> }
-  | { readonly kind: 'rows'; readonly run: () => MaybePromise<RowSource> }
-  | {
-      readonly kind: 'push';
-      /** Resolves when there is nothing more to come, or when `signal` aborts. */
-      readonly run: (emit: (event: unknown) => void, signal: AbortSignal) => Promise<void>;
-    };
+import { isPuntMethod, type PuntDoor, type PuntMethodName, puntJobOf, puntMethodNames } from './puntmethods.ts';
 
 const MAX_ADDRESSES = 50_000;
 const DAY_MS = 86_400_000;
@@ -57,19 +47,6 @@ const traceRequest = z.strictObject({
   timeoutMs: timeoutMs.optional(),
 });
 
-/** Takes the members that are undefined away: absent is absent. */
-function present<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as never;
-}
-
-function checked<T>(schema: z.ZodType<T>, method: string, params: unknown): T {
-  const parsed = schema.safeParse(params ?? {});
-  if (parsed.success) return parsed.data;
-  const first = parsed.error.issues[0];
-  const where = first === undefined || first.path.length === 0 ? '' : `${first.path.map(String).join('.')}: `;
-  throw new LcpError('CONTROL_BAD_PARAMS', { op: method, message: `${where}${first?.message ?? 'not valid'}` });
-}
-
 type Factory = (view: View, method: string, params: unknown) => Job;
 
 function rows(list: (view: View) => MaybePromise<RowSource>): Factory {
@@ -89,14 +66,7 @@ function once<T>(
   };
 }
 
-function untilAborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-}
-
-const factories: Record<MethodName, Factory> = {
+const factories: Record<Exclude<MethodName, PuntMethodName>, Factory> = {
   status: once(none, (view) => view.status()),
   pairs: rows((view) => view.pairs()),
   links: rows((view) => view.links()),
@@ -147,17 +117,18 @@ const factories: Record<MethodName, Factory> = {
 };
 
 /** Names of all methods. */
-export const methodNames: readonly string[] = Object.keys(factories);
+export const methodNames: readonly string[] = [...Object.keys(factories), ...puntMethodNames];
 
 /**
  * What to do for a request.
  *
  * @throws LcpError CONTROL_UNKNOWN_METHOD, CONTROL_BAD_PARAMS
  */
-export function jobOf(view: View, method: string, params: unknown): Job {
+export function jobOf(view: View, method: string, params: unknown, punts?: PuntDoor): Job {
+  if (isPuntMethod(method)) return puntJobOf(punts, method, params);
   if (!Object.hasOwn(factories, method)) {
     const name = JSON.stringify(method.slice(0, 64));
     throw new LcpError('CONTROL_UNKNOWN_METHOD', { op: 'call', key: name });
   }
-  return factories[method as MethodName](view, method, params);
+  return factories[method as keyof typeof factories](view, method, params);
 }

@@ -39,6 +39,7 @@ import type {
   WaitSyncedResult,
   WatchEvent,
 } from '../lcp/view.ts';
+import type { PuntChange, PuntReason, PuntRow as PuntRequestRow, PuntStat } from '../punt/view.ts';
 
 /** Longest request line, bytes. A longer one is answered with an error and ends the connection. */
 export const maxRequestBytes = 2 ** 20;
@@ -80,6 +81,24 @@ type Unary<P, R> = Method<P, never, R>;
 type Rows<P, E> = Method<P, E, StreamEnd>;
 type None = Record<string, never>;
 
+export type { PuntRequestRow };
+
+/** Where packets of a punt can be looked at. */
+export interface CaptureRow {
+  /** '' is lcpd's own. */
+  readonly netns: string;
+  readonly device: string;
+}
+
+/**
+ * What is to be added, as somebody wrote it: an entry of `punts:`, a text in YAML with `punts:`, or messages in the JSON of
+ * Ligato and StoneWork (name: of a message without a label). netns: of what names none.
+ */
+export type PuntDocument =
+  | { readonly entry: Readonly<Record<string, unknown>> }
+  | { readonly text: string; readonly netns?: string }
+  | { readonly json: unknown; readonly name?: string; readonly netns?: string };
+
 /** Every method with its parameters, its events and its result. */
 export interface Methods {
   status: Unary<None, StatusRow>;
@@ -107,6 +126,14 @@ export interface Methods {
   resync: Unary<{ netns?: string }, ResyncResult>;
   plan: Unary<{ configText: string }, PlanResult>;
   reload: Unary<None, PlanResult>;
+  'punt.list': Rows<None, PuntRequestRow>;
+  'punt.show': Unary<{ name: string }, PuntRequestRow>;
+  'punt.add': Unary<PuntDocument, PuntRequestRow[]>;
+  'punt.del': Unary<{ name: string }, PuntRequestRow>;
+  'punt.reasons': Rows<None, PuntReason>;
+  'punt.stats': Rows<None, PuntStat>;
+  'punt.captures': Unary<{ name: string }, CaptureRow[]>;
+  'punt.watch': Rows<None, PuntChange>;
 }
 
 export type MethodName = keyof Methods;

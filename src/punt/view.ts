@@ -3,6 +3,8 @@
 import type { PuntReason, PuntStat } from '../lcp/puntplane.ts';
 import type { PuntRequest, PuntSpec } from './request.ts';
 
+export type { PuntReason, PuntStat } from '../lcp/puntplane.ts';
+
 /**
  * INIT: asked for, on its way; CREATED: the data plane and the kernel have all of it; PENDING: something that it needs is not
  * there; FAILED: something was refused and is tried again; BUSY: another punt has what it wants, its turn comes when that

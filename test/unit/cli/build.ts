@@ -30,6 +30,9 @@ export const closure = closureOf(join(root, 'src/cli/main.ts'));
 /** What `lcpctl config import` starts besides. */
 const importClosure = closureOf(join(root, 'src/configimport.ts'));
 
+/** What `lcpctl punt capture` loads besides. */
+const captureClosure = closureOf(join(root, 'src/cli/capture.ts'));
+
 /**
  * Makes the JavaScript that is shipped, of lcpctl and its import alone, so that a process starts as fast as it does there.
  * Returns its main file, somewhere in `directory`.
@@ -42,7 +45,7 @@ export function buildLcpctl(directory: string): string {
     verbatimModuleSyntax: true,
     rewriteRelativeImportExtensions: true,
   };
-  for (const file of new Set([...closure.files, ...importClosure.files])) {
+  for (const file of new Set([...closure.files, ...importClosure.files, ...captureClosure.files])) {
     const target = join(directory, 'dist', relative(join(root, 'src'), file)).replace(/ts$/, 'js');
     mkdirSync(dirname(target), { recursive: true });
     writeFileSync(
