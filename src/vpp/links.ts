@@ -18,6 +18,7 @@ import type { Interface, Interfaces } from './interfaces.ts';
 import { macBytes, NO_INTERFACE } from './interfaces.ts';
 import { dropIp4, takeIp4 } from './ip4.ts';
 import type { Macs } from './macs.ts';
+import type { Neighbours } from './neighbours.ts';
 import type { Pairs } from './pairs.ts';
 import type { Subifs } from './subifs.ts';
 import type { Home } from './tables.ts';
@@ -32,6 +33,7 @@ export interface LinkParts {
   readonly addresses: Addresses;
   readonly bindings: Bindings;
   readonly macs: Macs;
+  readonly neighbours: Neighbours;
   /** VPP table in which everything is punted. */
   readonly puntTable: number;
   /** Key of the table that labels are looked up in by every interface. */
@@ -143,7 +145,7 @@ export class Links {
   }
 
   async #putInto(sw_if_index: number, family: Family, phy: string, home: Home | undefined): Promise<void> {
-    const { bindings, addresses, client, puntTable } = this.#of;
+    const { bindings, addresses, neighbours, client, puntTable } = this.#of;
     // one that is looked up in nothing is the kernel's: its packets are punted
     const vrf_id = home?.vpp ?? puntTable;
     if ((await this.tableOf(sw_if_index, family)) !== vrf_id) {
@@ -151,6 +153,8 @@ export class Links {
         await client.request(itf.swInterfaceSetTable, { sw_if_index, is_ipv6: family === 6, vrf_id }, { key: phy });
       });
       this.#tables.set(`${family} ${sw_if_index}`, vrf_id);
+      // they went with the addresses
+      await neighbours.again(phy);
     } else (await addresses.had(sw_if_index)).tables[family] = vrf_id;
     await bindings.bound(phy, family, home);
   }

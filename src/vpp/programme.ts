@@ -129,6 +129,7 @@ export class Programme {
       addresses: this.#addresses,
       bindings: this.#bindings,
       macs: this.#macs,
+      neighbours: this.#neighbours,
       puntTable: this.#tables.puntTable(),
       labelTable: tableKey(this.#first, MPLS, 0),
     });

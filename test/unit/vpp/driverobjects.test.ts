@@ -87,8 +87,10 @@ describe('addresses', () => {
     const { fake, lab, hosts } = await router();
     for (const id of [254, 100]) await lab.put(lab.table(4, id));
     await lab.put(address('10.0.0.1', 24));
+    await lab.put(lab.neighbour('10.0.0.2'));
     await lab.put(lab.link(hosts[0], { lookup4: ['cp/v4/255', 'cp/v4/100'] }));
     expect([fake.state.interfaces.get(1)?.table4, on(fake)]).toEqual([100, ['0a000001/24']]);
+    expect([...fake.state.neighbors.keys()], 'and so are the neighbours that go with them').toEqual(['1 0a000002']);
     await lab.put(lab.link(hosts[0], { lookup4: ['cp/v4/255', 'cp/v4/254'] }));
     expect([fake.state.interfaces.get(1)?.table4, on(fake)]).toEqual([0, ['0a000001/24']]);
   });

@@ -11,6 +11,7 @@ import { tapCreateV3, tapDeleteV2 } from '../../../src/vpp/api/tap.ts';
 import { cliInband, showVersion } from '../../../src/vpp/api/vpe.ts';
 import { featureEnableDisable, featureIsEnabled } from '../../../src/vpp/api/xconnect.ts';
 import type { Message, MessageValue } from '../../../src/vpp/message.ts';
+import { masked } from './fakeentries.ts';
 import type { FakeInterface, FakePair, FakeState, Outcome, Values } from './fakestate.ts';
 import { ERROR, hex, refused } from './fakestate.ts';
 
@@ -37,6 +38,15 @@ function count(features: Map<string, number>, key: string, enable: boolean): voi
 function changed(state: FakeState, of: FakeInterface, deleted = false): void {
   const value = { pid: 1, sw_if_index: of.sw_if_index, flags: of.flags, deleted };
   state.emit({ event: itf.swInterfaceEvent, wanted: itf.wantInterfaceEvents, value });
+}
+
+/** Neighbours go with an address of theirs. */
+function loseNeighbours(state: FakeState, index: number, { address, len }: { address: Uint8Array; len: number }): void {
+  type Told = { sw_if_index: number; ip_address: Uint8Array };
+  for (const [key, told] of state.neighbors as Map<string, unknown> as Map<string, Told>) {
+    const isCovered = hex(masked(told.ip_address, len)) === hex(masked(address, len));
+    if (told.sw_if_index === index && isCovered) state.neighbors.delete(key);
+  }
 }
 
 function remove(state: FakeState, index: number): Outcome {
@@ -152,6 +162,7 @@ function addAddresses(state: FakeState): void {
     else if (is_add && found.addresses.has(key)) return refused(ERROR.exists);
     else if (is_add) found.addresses.set(key, prefix);
     else if (!found.addresses.delete(key)) return refused(-60);
+    else loseNeighbours(state, found.sw_if_index, prefix);
     // told at the first and the last one, whatever was done to the feature in between
     if ((before === 0) !== (fours() === 0)) count(found.features, NO_IP4, before !== 0);
     return {};
