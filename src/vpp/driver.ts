@@ -33,6 +33,7 @@ import type { FoundRoute } from './lookup.ts';
 import type { OpenOptions } from './open.ts';
 import { ownSync, passThrough } from './passthrough.ts';
 import { Programme } from './programme.ts';
+import { VppPuntPlane } from './puntplane.ts';
 import type { PairBackend } from './session.ts';
 import { openSession } from './session.ts';
 import { NO_COUNTER, Statistics } from './statistics.ts';
@@ -90,6 +91,9 @@ export class VppDataPlane implements DataPlane {
   #gaps = new Map<string, string>();
   readonly #options: VppOptions;
   readonly #links: LinkControl;
+  readonly punts = new VppPuntPlane(() =>
+    this.#programme === undefined ? undefined : { punts: this.#programme.punts, statistics: this.#statistics },
+  );
   #listener: DataPlaneListener | undefined;
   #programme: Programme | undefined;
   /** Of the session that the programme is of. */
@@ -117,7 +121,10 @@ export class VppDataPlane implements DataPlane {
     try {
       const session = await openSession(open, pairBackend);
       const onPhys = () => this.#listener?.onPhys();
-      const programme = new Programme(session, this.#links, this.#options, onPhys);
+      const onRemark = (what: string, message: string) => this.#listener?.onEvent({ event: 'remark', what, message });
+      this.punts.memory.begin(session.sources.generation);
+      const options = { ...this.#options, memory: this.punts.memory, onRemark };
+      const programme = new Programme(session, this.#links, options, onPhys);
       try {
         await programme.open(pollMs);
         if (this.#isFollowed) await programme.seen.first();

@@ -28,9 +28,12 @@ export interface Interface extends Phy {
   readonly hardwareMtu: number;
   /** VPP's word for its driver: dpdk, af-packet, tap, … */
   readonly device: string;
+  /** What somebody wrote on it, '' for nothing. */
+  readonly tag: string;
 }
 
-const macText = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join(':');
+export const macText = (bytes: Uint8Array): string =>
+  Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join(':');
 
 /** Bytes of a MAC in text, as messages have them. */
 export const macBytes = (text: string): Uint8Array =>
@@ -64,6 +67,7 @@ function interfaceOf(row: Row): Interface {
     tags: tagsOf(row),
     subId: row.sub_id,
     device: row.interface_dev_type,
+    tag: row.tag,
   };
 }
 

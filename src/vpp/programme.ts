@@ -41,6 +41,8 @@ import { Neighbours } from './neighbours.ts';
 import { type PairOptions, Pairs } from './pairs.ts';
 import { isLookupLeg } from './paths.ts';
 import { PathTable } from './pathtable.ts';
+import type { PuntMemory } from './puntmemory.ts';
+import { Punts } from './punts.ts';
 import { type ReadRoutes, readHome } from './routereader.ts';
 import { Routes } from './routes.ts';
 import { SeenInterfaces } from './seen.ts';
@@ -56,6 +58,8 @@ export interface ProgrammeOptions {
   readonly pairBackend: PairBackend;
   readonly namespaces: readonly string[];
   readonly ifindexOf: PairOptions['ifindexOf'];
+  readonly memory: PuntMemory;
+  readonly onRemark: (what: string, message: string) => void;
 }
 
 export class Programme {
@@ -76,6 +80,7 @@ export class Programme {
   readonly #first: string;
   readonly #backend: PairBackend;
   readonly seen: SeenInterfaces;
+  readonly punts: Punts;
   /** What else the operator should know of this VPP. */
   readonly remarks = new Map<string, string>();
   readonly #neighbourSources = new Set<number>();
@@ -135,7 +140,9 @@ export class Programme {
     });
     const [addresses, pairs, tables, links_] = [this.#addresses, this.#pairs, this.#tables, this.#links];
     this.seen = new SeenInterfaces({ client, interfaces, pairs, subifs, addresses, links: links_, tables });
-    interfaces.also = () => this.seen.read();
+    const parts = { client, interfaces, subifs, pairs, tables, first: this.#first, memory: options.memory };
+    this.punts = new Punts(parts, links, session.pid, options.onRemark);
+    interfaces.also = async () => [await this.punts.looked(), await this.seen.read()].includes(true);
     this.#mroutes = new Mroutes(client, subifs, this.#tables, (ifindex, family) =>
       this.#links.tableOf(ifindex, family),
     );
@@ -153,17 +160,20 @@ export class Programme {
     await this.#tables.read();
     for (const family of FAMILIES) await this.#tables.needPunt(family, (vpp) => this.routes.fillPunt(family, vpp));
     await Promise.all([this.#addresses.read(), this.#neighbours.read(), this.#links.read(), this.#mroutes.read()]);
+    await this.punts.open();
   }
 
   /** Interfaces that a pair could be made with; taps of linux_cp, by their numbers, and what else is a host are none. */
   phyNames(): string[] {
     const hosts = new Set([...this.#pairs.paired()].map((index) => this.#pairs.row(index)?.host_sw_if_index));
+    const isOther = (index: number) => hosts.has(index) || this.punts.interconnects.isOwn(index);
     return [...this.interfaces.all()]
-      .filter(({ ifindex, parent, name }) => parent === ifindex && !hosts.has(ifindex) && !HOST_NAME.test(name))
+      .filter(({ ifindex, parent, name }) => parent === ifindex && !isOther(ifindex) && !HOST_NAME.test(name))
       .map(({ name }) => name);
   }
 
   close(): void {
+    this.punts.close();
     this.interfaces.close();
     this.#addresses.close();
     this.#client.close();
@@ -198,6 +208,7 @@ export class Programme {
       ...this.#neighbours.held(),
       ...[...this.#paths.handles()].map((handle) => ({ object: this.#pathSet(handle), handle })),
       ...this.#mroutes.held(),
+      ...(await this.punts.dump()),
     ];
   }
 
@@ -270,7 +281,7 @@ export class Programme {
         return isSet ? this.#mroutes.set(object) : this.#mroutes.delete(object);
       case 'interconnect':
       case 'punt':
-        throw new Error(`no ${object.kind} without a PuntPlane`);
+        return isSet ? this.punts.set(object) : this.punts.delete(object);
     }
   }
 
@@ -380,6 +391,7 @@ export class Programme {
 
   /** Takes everything of ours out of VPP. */
   async removeAll(): Promise<void> {
+    await this.punts.removeAll();
     for (const { object } of this.#mroutes.held()) await this.apply({ op: 'delete', object, handle: 0 });
     for (const { object } of this.#pairs.held()) if (object.kind === 'pair') await this.#deletePair(object);
     for (const { table } of [...this.#tables.held()]) await this.#deleteTable(table);

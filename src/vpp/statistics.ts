@@ -13,10 +13,12 @@ import { puntReasonDump } from './api/punt.ts';
 import type { VppClient } from './client.ts';
 import { VppStats } from './stats.ts';
 import {
+  type Counters,
   type ErrorCounter,
   type InterfaceCounters,
   type PacketCount,
   type PuntCounter,
+  policerCounters,
   readCounters,
   routeCounters,
 } from './statscounters.ts';
@@ -122,6 +124,17 @@ export class Statistics {
     const counts = await this.#ask((stats) => routeCounters(stats, wanted));
     let next = 0;
     return indices.map((index) => (index === NO_COUNTER ? undefined : counts?.[next++]));
+  }
+
+  /** What punts are counted by. Rejects with VPP_STATS. */
+  async punts(): Promise<{
+    readonly counters: Counters;
+    readonly policed: ReadonlyMap<string, readonly PacketCount[]>;
+  }> {
+    return this.#ask(async (stats) => ({
+      counters: await readCounters(stats),
+      policed: await policerCounters(stats),
+    }));
   }
 
   async #reasonNames(): Promise<ReadonlyMap<number, string>> {

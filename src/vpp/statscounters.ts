@@ -49,6 +49,7 @@ export interface Counters {
 
 const ERRORS = '/err/';
 const PUNTS = '/net/punt';
+const POLICERS = '/net/policer';
 const ALL = /^\/(if|err|net\/arp|net\/ip6-nd)\/|^\/net\/punt$/;
 /** Where counters of interfaces are, and what their names begin with here. */
 const FOLDERS = [
@@ -82,6 +83,18 @@ export async function routeCounters(
 ): Promise<readonly PacketCount[] | undefined> {
   const [row] = await stats.read('/net/route/to', indices);
   return row?.kind === 'combined' ? indices.map((_index, n) => countAt(row, n)) : undefined;
+}
+
+/** What policers let by and did not, by `conform`, `exceed` and `violate`, then by index. Rejects with VPP_STATS. */
+export async function policerCounters(stats: VppStats): Promise<ReadonlyMap<string, readonly PacketCount[]>> {
+  const rows = await stats.read(POLICERS);
+  return new Map(
+    rows.flatMap((row) => {
+      if (row.kind !== 'combined') return [];
+      const counts = Array.from(row.packets, (_packets, index) => countAt(row, index));
+      return [[row.name.slice(POLICERS.length + 1), counts] as const];
+    }),
+  );
 }
 
 /** Throws VPP_STATS when the names are missing: counters without them are nobody's. */

@@ -21,10 +21,13 @@ const unasked: ReadonlyMap<string, string> = new Map([
   ['tap_delete_v2', 'needs a tap'],
 ]);
 
+const puntSocket = (lab: VppLab): string => `${lab.dir}/punt.sock`;
+
 /** What the fake VPP says to the same. */
 async function talkToFake(lab: VppLab): Promise<Talk> {
   const fake = new FakeVpp(`${lab.dir}/fake.sock`);
   fake.state.devices = new Set(DEVICES);
+  fake.state.puntSocket = puntSocket(lab);
   await fake.listen();
   const { client } = await connectVpp(new SocketTransport({ path: fake.path }));
   try {
@@ -69,7 +72,7 @@ vpp('the fake VPP says what VPP says', async (t, lab) => {
   const netns = await lab.addNetns('devices');
   const [first, second] = DEVICES;
   await addVeth({ ns: netns, dev: first }, { ns: netns, dev: second });
-  const real = await lab.addVpp({ netns });
+  const real = await lab.addVpp({ netns, startup: `punt { socket ${puntSocket(lab)} }` });
   const fakes = await talkToFake(lab);
   const reals = await converse(await lab.connect(real, 'socket'));
   const both = fakes.said.map((line, i) => [line, reals.said[i] ?? 'nothing'] as const);

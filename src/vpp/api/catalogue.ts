@@ -4,13 +4,17 @@
 // up in a running VPP: test/unit/vpp/tables.test.ts compares both with VPP's definitions.
 
 import type { Message } from '../message.ts';
+import * as abf from './abf.ts';
+import * as acl from './acl.ts';
 import * as afpacket from './afpacket.ts';
+import * as dhcp from './dhcp.ts';
 import * as fib from './fib.ts';
 import * as interfaces from './interface.ts';
 import * as ip from './ip.ts';
 import * as ippunt from './ippunt.ts';
 import * as lcp from './lcp.ts';
 import * as memclnt from './memclnt.ts';
+import * as memif from './memif.ts';
 import * as mpls from './mpls.ts';
 import * as mroute from './mroute.ts';
 import * as neighbor from './neighbor.ts';
@@ -18,19 +22,24 @@ import * as policer from './policer.ts';
 import * as proxy from './proxy.ts';
 import * as punt from './punt.ts';
 import * as route from './route.ts';
+import * as span from './span.ts';
 import * as subinterface from './subinterface.ts';
 import * as tap from './tap.ts';
 import * as vpe from './vpe.ts';
 import * as xconnect from './xconnect.ts';
 
 const modules: readonly Readonly<Record<string, unknown>>[] = [
+  abf,
+  acl,
   afpacket,
+  dhcp,
   fib,
   interfaces,
   ip,
   ippunt,
   lcp,
   memclnt,
+  memif,
   mpls,
   mroute,
   neighbor,
@@ -38,6 +47,7 @@ const modules: readonly Readonly<Record<string, unknown>>[] = [
   proxy,
   punt,
   route,
+  span,
   subinterface,
   tap,
   vpe,

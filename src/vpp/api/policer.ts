@@ -90,3 +90,11 @@ export const policerDump = dump(
 );
 
 export const policerDumpV2 = dump('policer_dump_v2', '7ff7912e', { policer_index: u32 }, policerDetails);
+
+/** What is punted of a family: the feature is put on again each time it is asked for, and the index is not looked at. */
+export const ipPuntPolice = request(
+  'ip_punt_police',
+  'db867cea',
+  { policer_index: u32, is_add: bool, is_ip6: bool },
+  plainReply('ip_punt_police_reply'),
+);

@@ -38,7 +38,7 @@ export const changes = (fake: FakeVpp, since: number): string[] =>
     .slice(since)
     .filter(
       (name) =>
-        !/_(dump|get|get_v2|lookup_v2)$|add_del_mac_address$|^(control_ping|feature_is_enabled|sockclnt|show_|cli_|want_)/.test(
+        !/_(dump|dump_v2|get|get_v2|lookup_v2)$|add_del_mac_address$|^(control_ping|feature_is_enabled|sockclnt|show_|cli_|want_)/.test(
           name,
         ) && !/_get_/.test(name),
     );

@@ -7,8 +7,7 @@ import * as ip from '../../../src/vpp/api/ip.ts';
 import * as lcp from '../../../src/vpp/api/lcp.ts';
 import * as neighbor from '../../../src/vpp/api/neighbor.ts';
 import * as subif from '../../../src/vpp/api/subinterface.ts';
-import { tapCreateV3, tapDeleteV2 } from '../../../src/vpp/api/tap.ts';
-import { cliInband, showVersion } from '../../../src/vpp/api/vpe.ts';
+import { showVersion } from '../../../src/vpp/api/vpe.ts';
 import { featureEnableDisable, featureIsEnabled } from '../../../src/vpp/api/xconnect.ts';
 import type { Message, MessageValue } from '../../../src/vpp/message.ts';
 import { masked } from './fakeentries.ts';
@@ -49,7 +48,8 @@ function loseNeighbours(state: FakeState, index: number, { address, len }: { add
   }
 }
 
-function remove(state: FakeState, index: number): Outcome {
+/** Ends an interface. */
+export function deleteInterface(state: FakeState, index: number): Outcome {
   const found = state.interfaces.get(index);
   if (found === undefined) return refused(ERROR.interface);
   state.removeInterface(index);
@@ -57,15 +57,18 @@ function remove(state: FakeState, index: number): Outcome {
   return {};
 }
 
+/** The answer to who made an interface. */
+export function interfaceMade(state: FakeState, created: FakeInterface): Outcome {
+  changed(state, created);
+  return { reply: { sw_if_index: created.sw_if_index } };
+}
+
 function addMaking(state: FakeState): void {
-  const made = (created: FakeInterface): Outcome => {
-    changed(state, created);
-    return { reply: { sw_if_index: created.sw_if_index } };
-  };
+  const made = (created: FakeInterface): Outcome => interfaceMade(state, created);
   let loops = 0;
   state.rule(subif.createLoopback, () => made(state.addInterface(`loop${loops++}`, 'Loopback', {})));
   state.rule(subif.deleteLoopback, ({ sw_if_index }: MessageValue<typeof subif.deleteLoopback>) =>
-    remove(state, sw_if_index),
+    deleteInterface(state, sw_if_index),
   );
   const hostInterface = (device: string): FakeInterface | undefined =>
     [...state.interfaces.values()].find((each) => each.interface_name === `host-${device}`);
@@ -76,12 +79,8 @@ function addMaking(state: FakeState): void {
   });
   state.rule(afPacketDelete, ({ host_if_name }: MessageValue<typeof afPacketDelete>) => {
     const found = hostInterface(host_if_name);
-    return found === undefined ? refused(-11) : remove(state, found.sw_if_index);
+    return found === undefined ? refused(-11) : deleteInterface(state, found.sw_if_index);
   });
-  state.rule(tapCreateV3, ({ id }: MessageValue<typeof tapCreateV3>) =>
-    made(state.addInterface(`tap${id}`, 'tap', {})),
-  );
-  state.rule(tapDeleteV2, ({ sw_if_index }: MessageValue<typeof tapDeleteV2>) => remove(state, sw_if_index));
   withInterface(state, subif.createSubif, (parent, input) => {
     const name = `${parent.interface_name}.${input.sub_id}`;
     if ([...state.interfaces.values()].some((each) => each.interface_name === name)) return refused(-56);
@@ -97,7 +96,7 @@ function addMaking(state: FakeState): void {
     );
   });
   state.rule(subif.deleteSubif, ({ sw_if_index }: MessageValue<typeof subif.deleteSubif>) =>
-    remove(state, sw_if_index),
+    deleteInterface(state, sw_if_index),
   );
 }
 
@@ -215,7 +214,7 @@ function addPairs(state: FakeState): void {
     const there = state.pairs.get(sw_if_index);
     if (!is_add) {
       if (there === undefined) return refused(ERROR.interface);
-      remove(state, there.host_sw_if_index);
+      deleteInterface(state, there.host_sw_if_index);
       state.pairs.delete(sw_if_index);
       return { reply: { vif_index: 0, host_sw_if_index: 0 } };
     }
@@ -253,5 +252,4 @@ export function addInterfaceRules(state: FakeState): void {
   addAddresses(state);
   addPairs(state);
   state.rule(showVersion, () => ({ reply: { program: 'vpe', version: '26.06-fake' } }));
-  state.rule(cliInband, ({ cmd }: MessageValue<typeof cliInband>) => ({ reply: { reply: `fake: ${cmd}\n` } }));
 }

@@ -4,17 +4,23 @@
  * VPP refuses what it lacks, so that no test passes by an answer that nobody thought of.
  */
 import type { Message } from '../../../src/vpp/message.ts';
+import { addAclRules } from './fakeacls.ts';
+import { addCliRules } from './fakecli.ts';
+import { addCnfRules } from './fakecnfs.ts';
 import { addEntryRules } from './fakeentries.ts';
 import { addFibRules } from './fakefib.ts';
 import { addInterfaceRules } from './fakeinterfaces.ts';
 import { addLcpRules } from './fakelcp.ts';
 import { addPluginRules, PLUGINS } from './fakeplugins.ts';
+import { addPuntRules } from './fakepunts.ts';
 
 export type Values = Readonly<Record<string, unknown>>;
 
 export interface Outcome {
   readonly rows?: readonly Values[];
   readonly reply?: Values;
+  /** It says nothing at all. */
+  readonly isSwallowed?: boolean;
 }
 
 export interface FakeEvent {
@@ -26,7 +32,7 @@ export interface FakeEvent {
 export interface FakeInterface {
   readonly sw_if_index: number;
   readonly sup_sw_if_index: number;
-  readonly interface_name: string;
+  interface_name: string;
   readonly dev: string;
   readonly type: number;
   l2_address: Uint8Array;
@@ -95,6 +101,26 @@ export class FakeState {
   turnsEthertypes = true;
   /** What `show lcp` says. */
   showLcp = 'lcp lcp-auto-subint off\nlcp lcp-sync off\n';
+  /** Path of the punt socket, '' where startup.conf has none. */
+  puntSocket = '/run/vpp/punt.sock';
+  /** Nodes that have UDP ports, by `4/9000`; and protocols. */
+  readonly udpPorts = new Map<string, string>([['4/4500', 'ipsec4-tun-input']]);
+  readonly protocols = new Map<string, string>([
+    ['4/1', 'ip4-icmp-input'],
+    ['4/17', 'ip4-udp-lookup'],
+  ]);
+  /** Nodes that get what is punted for a reason, in order. */
+  readonly #sinks = new Map<number, string[]>([
+    [1, ['linux-cp-punt']],
+    [4, ['linux-cp-punt']],
+  ]);
+  /** Bridge domains by names of interfaces. */
+  readonly bridged = new Map<string, number>();
+  /** L2 cross-connects. */
+  readonly crossed = new Map<number, number>();
+  /** Namespaces that it finds. */
+  readonly namespaces = new Set(['', 'cp', 'cnf']);
+  taps: () => readonly Values[] = () => [];
   readonly #rules = new Map<string, Rule>();
   #events: FakeEvent[] = [];
   /** Indices of interfaces that are gone: VPP gives out the last one first. */
@@ -109,6 +135,10 @@ export class FakeState {
     addEntryRules(this);
     addPluginRules(this);
     addLcpRules(this);
+    addCliRules(this);
+    addPuntRules(this);
+    addCnfRules(this);
+    addAclRules(this);
     this.addInterface('local0', 'local', {});
   }
 
@@ -127,6 +157,27 @@ export class FakeState {
 
   takeEvents(): readonly FakeEvent[] {
     return this.#events.splice(0);
+  }
+
+  sinksOf(reason: number): readonly string[] {
+    return this.#sinks.get(reason) ?? [];
+  }
+
+  addSink(reason: number, node: string): void {
+    if (!this.sinksOf(reason).includes(node)) this.#sinks.set(reason, [...this.sinksOf(reason), node]);
+  }
+
+  removeSink(reason: number, node: string): void {
+    this.#sinks.set(
+      reason,
+      this.sinksOf(reason).filter((each) => each !== node),
+    );
+  }
+
+  /** Puts a feature on an arc once more, or takes it off once, as often as it is asked and not below nothing. */
+  countFeature(index: number, key: string, enable: boolean): void {
+    const features = this.interfaces.get(index)?.features;
+    features?.set(key, Math.max(0, (features.get(key) ?? 0) + (enable ? 1 : -1)));
   }
 
   addInterface(name: string, dev: string, more: Partial<FakeInterface>): FakeInterface {
@@ -161,6 +212,10 @@ export class FakeState {
   removeInterface(index: number): void {
     this.interfaces.delete(index);
     this.pairs.delete(index);
+    // what it cross-connects ends with where it goes to, and not what goes to it
+    const to = this.crossed.get(index);
+    if (to !== undefined) this.crossed.delete(to);
+    this.crossed.delete(index);
     this.#freed.push(index);
   }
 

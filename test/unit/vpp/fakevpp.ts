@@ -16,7 +16,7 @@ import { HEAD_SIZE } from '../../../src/vpp/message.ts';
 import { SOCKCLNT_CREATE_ID, SOCKCLNT_CREATE_REPLY_ID } from '../../../src/vpp/socket.ts';
 import { FRAME_HEADER } from '../../../src/vpp/transport.ts';
 import { Wire } from '../../../src/vpp/wire.ts';
-import { FakeState } from './fakestate.ts';
+import { FakeState, type Outcome } from './fakestate.ts';
 
 type AnyRequest = Message & Partial<Request> & Partial<Omit<Dump, 'answer'>> & Partial<Omit<CursorDump, 'answer'>>;
 type Values = Readonly<Record<string, unknown>>;
@@ -199,9 +199,10 @@ export class FakeVpp {
       this.#write(peer, 'control_ping_reply', context, { client_index: 7, vpe_pid: this.pid });
     } else {
       if (message.name.startsWith('want_')) peer.wants.add(message.name);
-      const { rows = [], reply = {} } =
+      const { rows, reply, isSwallowed }: Outcome =
         refusal === 0 ? this.state.handle(message, input) : { reply: { retval: refusal } };
-      for (const row of rows) this.#write(peer, message.details?.name ?? '', context, row);
+      if (isSwallowed === true) return;
+      for (const row of rows ?? []) this.#write(peer, message.details?.name ?? '', context, row);
       if (message.reply !== undefined) this.#write(peer, message.reply.name, context, { retval: 0, ...reply });
       for (const { event, wanted, value } of this.state.takeEvents()) this.emit(event, value, wanted);
     }

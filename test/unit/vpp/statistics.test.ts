@@ -148,8 +148,10 @@ describe('counters of VPP', () => {
 
   it('ask for the names of punt reasons once', async () => {
     const { dataplane, fake } = await router(await serveStats(segment(NAMES).build()));
+    const asked = () => fake.seen.filter((name) => name === puntReasonDump.name).length;
+    const before = asked();
     for (let i = 0; i < 3; i++) await dataplane.counters();
-    expect(fake.seen.filter((name) => name === puntReasonDump.name)).toHaveLength(1);
+    expect(asked()).toBe(before + 1);
   });
 
   it('that point nowhere are counted, the others are told', async () => {

@@ -1,6 +1,7 @@
 /**
  * A conversation with a VPP, real or fake, of which both must say the same: interfaces, addresses, neighbours, pairs;
- * what concerns tables and routes is in conversationfib.ts. Both begin with a VPP that has just been started, and with
+ * what concerns tables and routes is in conversationfib.ts, punts
+ * in conversationpunts.ts. Both begin with a VPP that has just been started, and with
  * the network devices DEVICES.
  */
 import { ipBytes } from '../../../src/lib/ip.ts';
@@ -21,6 +22,7 @@ import {
 } from '../../../src/vpp/api/xconnect.ts';
 import type { VppClient } from '../../../src/vpp/client.ts';
 import { converseFib } from './conversationfib.ts';
+import { conversePunts } from './conversationpunts.ts';
 import { Talk } from './talk.ts';
 
 const ALL = 0xffff_ffff;
@@ -217,6 +219,7 @@ export async function converse(client: VppClient): Promise<Talk> {
   await subInterfaces(talk, loop);
   await pairs(talk, loop);
   await hostInterfaces(talk);
+  await conversePunts(talk, { loop, other, absent: ABSENT });
   for (let i = 0; i < 2; i++) await talk.ask(deleteLoopback, { sw_if_index: other });
   return talk;
 }

@@ -24,7 +24,10 @@ export function vppPrefix(): string | undefined {
 }
 
 /** Plugins that lcpd has to do with; all others stay out. */
-export const PLUGINS = ['linux_cp', 'linux_cp_unittest', 'af_packet', 'tap', 'l3xc', 'policer', 'ping'];
+export const PLUGINS = [
+  ...['linux_cp', 'linux_cp_unittest', 'af_packet', 'tap', 'l3xc', 'policer', 'ping'],
+  ...['acl', 'abf', 'memif', 'dhcp'],
+];
 
 export interface VppOptions {
   readonly prefix: string;

@@ -17,6 +17,7 @@ function shown(value: unknown): string {
     if (unspoken.has(name)) return undefined;
     // Always 16 of them in a message.
     if (name === 'label_stack') return (each as { label: number }[]).filter(({ label }) => label !== 0);
+    if (typeof each === 'bigint') return String(each);
     return each instanceof Uint8Array ? Buffer.from(each).toString('hex') : each;
   });
 }
@@ -66,8 +67,10 @@ export class Talk {
     try {
       return await answer();
     } catch (error) {
-      if (!(error instanceof LcpError) || error.retval === undefined) throw error;
-      this.said.push(`${message.name} ${shown(input)}: refused ${error.retval}`);
+      const isSwallowed = error instanceof LcpError && error.code === 'VPP_NO_ANSWER';
+      if (!(error instanceof LcpError) || (error.retval === undefined && !isSwallowed)) throw error;
+      const answer = isSwallowed ? 'no answer' : `refused ${error.retval}`;
+      this.said.push(`${message.name} ${shown(input)}: ${answer}`);
       return undefined;
     }
   }

@@ -1,0 +1,64 @@
+// What a VPP cannot do of interconnects and punts, with the reason, by the words of the contract.
+
+import { abfItfAttachAddDel, abfItfAttachDump, abfPolicyAddDel, abfPolicyDump } from './api/abf.ts';
+import { aclAddReplace, aclDel, aclDump } from './api/acl.ts';
+import { dhcpClientConfig, dhcpClientDump, dhcpProxyConfig, dhcpProxyDump } from './api/dhcp.ts';
+import { addDelIpPuntRedirectV2, ipPuntRedirectV2Dump } from './api/ippunt.ts';
+import { ipPuntPolice, policerAdd, policerDel, policerDumpV2, policerUpdate } from './api/policer.ts';
+import { proxyArpAddDel, proxyArpDump, proxyArpIntfcDump, proxyArpIntfcEnableDisable } from './api/proxy.ts';
+import { puntSocketDeregister, puntSocketDump, puntSocketRegister, setPunt } from './api/punt.ts';
+import { swInterfaceSpanDump, swInterfaceSpanEnableDisable } from './api/span.ts';
+import { featureIsEnabled, l2XconnectDump, swInterfaceSetL2Xconnect } from './api/xconnect.ts';
+import type { Interconnects } from './interconnects.ts';
+import type { PuntContext } from './puntparts.ts';
+import { NO_CLASSES } from './puntpolicers.ts';
+import { NO_ND } from './puntproxies.ts';
+import { NO_SOCKET_HINT } from './puntsockets.ts';
+
+/** What is so with every VPP. */
+const ALWAYS = [
+  ['police class', NO_CLASSES],
+  ['socket tcp', 'VPP hands only UDP ports to sockets'],
+  ['socket any', 'VPP hands single ports to sockets, and not all that nobody has'],
+  ['host tcp', 'VPP punts the TCP ports that nobody has all together, and no single one'],
+  ['proxy 6', NO_ND],
+  ['proxy interface', 'an interface of VPP answers for all ranges of its table, not for its own alone'],
+  [
+    'osi',
+    'VPP hands OSI protocols only from a phy to the host of its pair, and back (lcp_osi_proto_enable): make a pair and name the ' +
+      'protocol in dataplane.vpp.osi',
+  ],
+  ['abx dst-mac', 'VPP sends packets on with the destination MAC that they came with: the CNF needs that of the phy'],
+  ['abx multicast', 'policies of VPP are about unicast: packets to groups are not looked at'],
+  ['abx deny', 'a rule that denies keeps packets from being punted, where the original punts them too'],
+  ['abx vlan', 'packets of a sub-interface reach the CNF with the tags that they came with'],
+  ['span subif', 'VPP mirrors what comes in by whole devices, not by sub-interfaces'],
+  ['link phy', 'interfaces of VPP need none: punts name them as they are'],
+] as const;
+
+/** By what it is about. `server` is the path of VPP's punt socket, undefined before it was asked for. */
+export function puntGaps(at: PuntContext, interconnects: Interconnects, server?: string): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  for (const [what, why] of ALWAYS) found.set(what, why);
+  const needs = {
+    xconnect: at.lacks('', l2XconnectDump, swInterfaceSetL2Xconnect),
+    span: at.lacks('', swInterfaceSpanDump, swInterfaceSpanEnableDisable),
+    abx:
+      at.lacks('acl_plugin', aclAddReplace, aclDel, aclDump) ??
+      at.lacks('abf_plugin', abfPolicyAddDel, abfPolicyDump, abfItfAttachAddDel, abfItfAttachDump),
+    socket: at.lacks('', puntSocketRegister, puntSocketDeregister, puntSocketDump),
+    host: at.lacks('', setPunt),
+    redirect: at.lacks('', addDelIpPuntRedirectV2, ipPuntRedirectV2Dump),
+    police:
+      at.lacks('policer_plugin', policerAdd, policerUpdate, policerDel, policerDumpV2, ipPuntPolice) ??
+      at.lacks('', featureIsEnabled),
+    'dhcp-proxy': at.lacks('dhcp_plugin', dhcpProxyConfig, dhcpProxyDump),
+    proxy: at.lacks('', proxyArpAddDel, proxyArpDump, proxyArpIntfcDump, proxyArpIntfcEnableDisable),
+    'link dhcp-client': at.lacks('dhcp_plugin', dhcpClientConfig, dhcpClientDump),
+    'link tap': interconnects.unsupported('tap'),
+    'link memif': interconnects.unsupported('memif'),
+  };
+  for (const [what, why] of Object.entries(needs)) if (why !== undefined) found.set(what, why);
+  if (server === '') found.set('socket', `VPP has no punt socket: ${NO_SOCKET_HINT}`);
+  return found;
+}
