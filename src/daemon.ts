@@ -176,6 +176,7 @@ export class Daemon {
     // first, because it is what refuses a second lcpd: nothing is touched before
     this.#control = await openControl({ socket, mode, group, view, log: this.#logs.area('northbound') });
     this.#punting = this.#openPunting();
+    if (this.#punting !== undefined) this.#control.punts = this.#punting.door;
     this.#pipeline.start();
     this.#applyRoutePolicies();
     this.#applySync();

@@ -14,10 +14,12 @@ import type { PuntPlane } from './lcp/puntplane.ts';
 import type { Reconciler } from './lcp/reconcile.ts';
 import type { Logger } from './lib/log.ts';
 import { netnsIdentity, netnsPath } from './netlink/netns.ts';
+import type { PuntDoor } from './northbound/puntmethods.ts';
 import type { RoutedEnd } from './punt/derive.ts';
 import type { PuntEnv } from './punt/env.ts';
 import { Journal } from './punt/journal.ts';
 import { Punts } from './punt/punts.ts';
+import { puntDoor } from './puntdoor.ts';
 
 export interface PuntingParts {
   readonly config: Config;
@@ -97,6 +99,11 @@ export class Punting {
       ends.map(({ phy: name, addresses, table, mtu }) => ({ netns, name, addresses, table, mtu })),
     );
     setImmediate(this.#parts.repair); // not within a round
+  }
+
+  /** What lcpctl asks by. */
+  get door(): PuntDoor {
+    return puntDoor(this.punts, 'cli', () => this.#mirrored);
   }
 
   /** Takes over what a configuration asks for. */

@@ -39,7 +39,7 @@ export interface ControlCounters {
 
 export interface ClientContext {
   readonly view: View;
-  readonly punts?: PuntDoor | undefined;
+  punts?: PuntDoor | undefined;
   readonly log: Logger;
   readonly counters: ControlCounters;
   /** How long a walk over rows waits for a peer that does not read, ms. */

@@ -33,8 +33,6 @@ export interface ControlOptions {
   /** Group name or number that owns the socket. */
   readonly group?: string | undefined;
   readonly view: View;
-  /** The punt manager; without it the methods about punts answer NOT_SUPPORTED. */
-  readonly punts?: PuntDoor | undefined;
   readonly log: Logger;
   /** Default 64. */
   readonly maxClients?: number;
@@ -152,12 +150,17 @@ export class ControlServer {
   readonly #clients = new Set<ControlClient>();
   readonly #refused = new Set<Socket>();
 
+  /** The punt manager; without it the methods about punts answer NOT_SUPPORTED. */
+  set punts(door: PuntDoor) {
+    this.#context.punts = door;
+  }
+
   /** Use {@link openControl}. */
   constructor(options: ControlOptions) {
     this.#log = options.log;
     this.#maxClients = options.maxClients ?? 64;
-    const { view, punts, log } = options;
-    this.#context = { view, punts, log, counters: this.counters, stallMs: options.stallMs ?? 60_000 };
+    const { view, log } = options;
+    this.#context = { view, log, counters: this.counters, stallMs: options.stallMs ?? 60_000 };
     this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
   }
 

@@ -90,7 +90,7 @@ export function rowOf(
     state,
     reasons,
     hint,
-    since,
+    ageMs: Math.max(0, Math.round(now - since)),
     attempts,
     source,
     links: (plan?.links ?? []).map(linkOf),

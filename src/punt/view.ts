@@ -40,8 +40,8 @@ export interface PuntRow {
   readonly reasons: readonly string[];
   /** What to do about it, '' when the reasons say it all. */
   readonly hint: string;
-  /** Clock ms since the state is what it is; times that something refused was tried. */
-  readonly since: number;
+  /** How long the state is what it is, ms; times that something refused was tried. */
+  readonly ageMs: number;
   readonly attempts: number;
   /** Who asked: 'config', 'cli', … */
   readonly source: string;

@@ -63,10 +63,9 @@ beforeAll(async () => {
   const view = fakeView();
   const { status } = view;
   view.status = () => ({ ...(status() as Exclude<ReturnType<typeof status>, Promise<unknown>>), pid: process.pid });
-  servers.push(
-    await openControl({ socket: path, view, punts: puntDoor(punts, 'cli', () => 'cp'), log }),
-    await openControl({ socket: `${path}.none`, view, log }),
-  );
+  const server = await openControl({ socket: path, view, log });
+  server.punts = puntDoor(punts, 'cli', () => 'cp');
+  servers.push(server, await openControl({ socket: `${path}.none`, view, log }));
 });
 
 beforeEach(() => {

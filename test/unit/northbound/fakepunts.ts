@@ -20,7 +20,7 @@ export function rowOf(request: PuntRequest, source: string, more: Partial<PuntRo
     state: 'CREATED',
     reasons: [],
     hint: '',
-    since: 0,
+    ageMs: 0,
     attempts: 0,
     source,
     links: [],
