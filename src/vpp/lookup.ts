@@ -7,11 +7,13 @@
 // Reference: VPP's src/vnet/fib/fib_attached_export.c.
 
 import type { LookupAnswer } from '../lcp/dataplane.ts';
-import { type Family, SPECIAL } from '../lcp/objects.ts';
+import { type Family, MPLS, SPECIAL } from '../lcp/objects.ts';
+import { LcpError } from '../lib/errors.ts';
 import { ipBytes, maskBytes } from '../lib/ip.ts';
 import { fibPathType } from './api/fibtypes.ts';
 import { ipRouteLookupV2 } from './api/route.ts';
 import type { VppClient } from './client.ts';
+import type { LabelRoutes } from './labelroutes.ts';
 import type { MessageValue } from './message.ts';
 import { isMarked, pathsToHost, specialOf } from './paths.ts';
 import type { PathTable } from './pathtable.ts';
@@ -107,4 +109,25 @@ function answerOf(
   const shown = isHost ? pathsToHost(found.paths, found.prefix.address) : found.paths;
   const target = paths.targetOfPaths(shown, family);
   return target === SPECIAL.throw ? undefined : { table: handle, target, prefixlen };
+}
+
+/** The same for labels in decimal, in VPP's one table of them. Throws REFUSED for what is none. */
+export async function lookUpLabels(
+  routes: LabelRoutes,
+  tables: Tables,
+  handles: readonly number[],
+  labels: readonly string[],
+): Promise<LookupAnswer[]> {
+  const found = new Map<number, LookupAnswer>();
+  for (const handle of [...handles].reverse()) {
+    const held = tables.byHandle(handle);
+    if (held === undefined || held.table.family !== MPLS) continue;
+    for (const [label, target] of await routes.targets(held.home))
+      found.set(label, { table: handle, target, prefixlen: 20 });
+  }
+  return labels.map((text) => {
+    if (!/^[0-9]{1,7}$/.test(text))
+      throw new LcpError('REFUSED', { op: 'look up', key: text.slice(0, 64), message: 'not a label' });
+    return found.get(Number(text)) ?? NOTHING;
+  });
 }

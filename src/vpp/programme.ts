@@ -7,7 +7,6 @@ import type {
   AdjacencyRow,
   HeldObject,
   LinkControl,
-  LookupAnswer,
   Operation,
   OperationResult,
   PathAnswer,
@@ -21,7 +20,6 @@ import {
   type Pair,
   type PathSet,
   type RouteFamily,
-  SPECIAL,
   type Table,
   tableKey,
 } from '../lcp/objects.ts';
@@ -34,7 +32,7 @@ import { agreed } from './copies.ts';
 import { gapsOf } from './gaps.ts';
 import { Interfaces } from './interfaces.ts';
 import { Links } from './links.ts';
-import { type FoundRoute, lookUp } from './lookup.ts';
+import { type FoundRoute, lookUp, lookUpLabels } from './lookup.ts';
 import { Macs } from './macs.ts';
 import { Mroutes } from './mroutes.ts';
 import { Neighbours } from './neighbours.ts';
@@ -358,7 +356,7 @@ export class Programme {
   }
 
   async lookup(family: RouteFamily, handles: readonly number[], addresses: readonly string[]): Promise<FoundRoute[]> {
-    if (family === MPLS) return this.#lookupLabels(handles, addresses);
+    if (family === MPLS) return lookUpLabels(this.routes.labels, this.#tables, handles, addresses);
     const parts = {
       client: this.#client,
       sources: this.session.sources,
@@ -368,21 +366,6 @@ export class Programme {
       emptySources: this.#emptySources,
     };
     return Promise.all(addresses.map((address) => lookUp(parts, family, handles, address)));
-  }
-
-  async #lookupLabels(handles: readonly number[], labels: readonly string[]): Promise<LookupAnswer[]> {
-    const found = new Map<number, LookupAnswer>();
-    for (const handle of [...handles].reverse()) {
-      const held = this.#tables.byHandle(handle);
-      if (held === undefined || held.table.family !== MPLS) continue;
-      for (const [label, target] of await this.routes.labels.targets(held.home))
-        found.set(label, { table: handle, target, prefixlen: 20 });
-    }
-    return labels.map((text) => {
-      if (!/^[0-9]{1,7}$/.test(text))
-        throw new LcpError('REFUSED', { op: 'look up', key: text.slice(0, 64), message: 'not a label' });
-      return found.get(Number(text)) ?? { table: 0, target: SPECIAL.none, prefixlen: 0 };
-    });
   }
 
   adjacencies(): AdjacencyRow[] {
