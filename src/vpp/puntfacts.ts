@@ -27,8 +27,6 @@ export class PuntFacts {
   /** By the core's name. */
   readonly #asked = new Map<string, Facts | undefined>();
   readonly #missing = new Set<string>();
-  /** Tables that VPP has besides those that were there at first, by family and number. */
-  #tables: ReadonlySet<string> = new Set();
 
   constructor(at: PuntContext) {
     this.#at = at;
@@ -51,7 +49,7 @@ export class PuntFacts {
 
   hasTable(family: Family, table: number): boolean {
     const key = `${family}:${table}`;
-    if (this.#at.tableOf(family, table) !== undefined || this.#tables.has(key)) return true;
+    if (this.#at.tableOf(family, table) !== undefined) return true;
     this.#missing.add(key);
     return false;
   }
@@ -66,8 +64,8 @@ export class PuntFacts {
     }
     if (this.#missing.size > 0) {
       const rows = await this.#at.client.dump(ipTableDump, {});
-      this.#tables = new Set(rows.map(({ table }) => `${table.is_ip6 ? 6 : 4}:${table.table_id}`));
-      for (const key of this.#tables) this.#missing.delete(key);
+      this.#at.others = new Set(rows.map(({ table }) => `${table.is_ip6 ? 6 : 4}:${table.table_id}`));
+      for (const key of this.#at.others) this.#missing.delete(key);
     }
     return this.#print() !== before;
   }

@@ -18,6 +18,11 @@ import { NO_SOCKET_HINT } from './puntsockets.ts';
 /** What is so with every VPP. */
 const ALWAYS = [
   ['police class', NO_CLASSES],
+  ['police size', 'VPP limits packets as if each had 256 bytes: of smaller ones more pass, of larger ones fewer'],
+  [
+    'host copies',
+    'what goes to a socket and to the host loses its Ethernet header on the way to the host: redirect it to a next hop',
+  ],
   ['socket tcp', 'VPP hands only UDP ports to sockets'],
   ['socket any', 'VPP hands single ports to sockets, and not all that nobody has'],
   ['host tcp', 'VPP punts the TCP ports that nobody has all together, and no single one'],

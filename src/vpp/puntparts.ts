@@ -34,6 +34,8 @@ export class PuntContext {
   readonly subifs: Subifs;
   readonly pairs: Pairs;
   readonly memory: PuntMemory;
+  /** Tables that VPP got from others since the mirror read them, by family and number. */
+  others: ReadonlySet<string> = new Set();
   readonly #tables: Tables;
   readonly #first: string;
   /** Names that interfaces had which are gone, until something else has their index. */
@@ -78,7 +80,8 @@ export class PuntContext {
 
   /** VPP's table of a number, undefined where there is none. */
   tableOf(family: Family, table: PuntTable): number | undefined {
-    return this.#tables.home(this.#first, family, table === 0 ? MAIN : table)?.vpp;
+    const home = this.#tables.home(this.#first, family, table === 0 ? MAIN : table);
+    return home?.vpp ?? (this.others.has(`${family}:${table}`) ? table : undefined);
   }
 
   /** The same. Throws REFUSED. */
