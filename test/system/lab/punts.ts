@@ -1,0 +1,125 @@
+/**
+ * Punts: a router whose lcpd is asked for punts, by its configuration and reload, or by lcpctl, and what became of them.
+ *
+ * Invariants: a story sees what an operator sees: rows of lcpctl, lines of the log, devices of the kernel. Entries are those of
+ * the configuration, written as JSON, which is YAML as well.
+ */
+import { readFileSync } from 'node:fs';
+import type { Lab, RouterOptions } from '../lab.ts';
+import type { Lcpd } from './lcpd.ts';
+import { ipJson, netnsExists } from './netns.ts';
+import { waitFor } from './process.ts';
+
+export interface Entry {
+  readonly name: string;
+  readonly type: string;
+  readonly [key: string]: unknown;
+}
+
+/** What lcpd told of a punt, in its words. */
+export interface Told {
+  readonly state: string;
+  readonly reason: string;
+}
+
+export interface PuntRouterOptions extends RouterOptions {
+  /** Phys behind the paired ones, with a host each, in no pair. */
+  readonly bare?: number;
+  readonly punts?: readonly Entry[];
+}
+
+export class Punts {
+  readonly lab: Lab;
+  readonly #options: PuntRouterOptions;
+  #lcpd: Lcpd | undefined;
+
+  constructor(lab: Lab, options: PuntRouterOptions = {}) {
+    this.lab = lab;
+    this.#options = options;
+  }
+
+  get lcpd(): Lcpd {
+    if (this.#lcpd === undefined) throw new Error('lcpd was not made');
+    return this.#lcpd;
+  }
+
+  #config(entries: readonly Entry[]): string {
+    const { extra = '', ...rest } = this.#options;
+    const { lab } = this;
+    const text = `punt: { state: ${lab.dir}/state, memif-directory: ${lab.dir}/memif }\n`;
+    return lab.config({ ...rest, extra: `${extra}${text}punts: ${JSON.stringify(entries)}\n` });
+  }
+
+  /** The usual router, with further phys, running. */
+  async start(): Promise<Lcpd> {
+    const { lab } = this;
+    const { ports = 2, bare = 0, punts = [], kernelForwards = false } = this.#options;
+    await lab.addNetns('rtr');
+    await lab.addNetns('cp', kernelForwards);
+    for (let n = 0; n < ports + bare; n++) await lab.addHost(n);
+    this.prepare(punts);
+    await this.lcpd.start();
+    for (let n = 0; n < ports; n++) {
+      await lab.waitLink('cp', `e${n}`);
+      await lab.addressHost(n);
+    }
+    for (let n = 0; n < ports; n++) await this.lcpd.waitPair(`p${n}`, 'up');
+    await this.lcpd.synced();
+    return this.lcpd;
+  }
+
+  /** Its lcpd, not started. */
+  prepare(entries: readonly Entry[]): Lcpd {
+    this.#lcpd = this.lab.addLcpd(this.#config(entries));
+    return this.#lcpd;
+  }
+
+  /** Makes these the punts of the configuration, by reload. Rejects with what lcpctl says when it refuses. */
+  async configure(...entries: readonly Entry[]): Promise<void> {
+    this.lcpd.writeConfig(this.#config(entries));
+    const done = await this.lcpd.ctl(['reload']);
+    if (done.code !== 0) throw new Error(`reload: ${done.stdout}${done.stderr}`);
+  }
+
+  /** All that was told of a punt, the oldest first. */
+  told(name: string): Told[] {
+    const lines = readFileSync(`${this.lcpd.dir}/lcpd.log`, 'utf8').split('\n');
+    return lines.flatMap((line) => {
+      if (!line.startsWith('{')) return [];
+      const { punt, msg, reason = '' } = JSON.parse(line) as { punt?: string; msg: string; reason?: string };
+      if (punt?.endsWith(`|${name}`) !== true) return [];
+      return [{ state: msg.replace(/^punt /, '').toUpperCase(), reason }];
+    });
+  }
+
+  /** Waits until the last word of a punt is that state, and its reason matches. */
+  is(name: string, state: string, reason = /^/): Promise<Told> {
+    return waitFor(`punt ${name} to be ${state} ${reason}`, () => {
+      const told = this.told(name);
+      const last = told.at(-1);
+      if (last?.state === state && reason.test(last.reason)) return last;
+      throw new Error(`it was told ${JSON.stringify(told)}`);
+    });
+  }
+
+  /** All of these. */
+  async are(state: string, ...names: readonly string[]): Promise<void> {
+    for (const name of names) await this.is(name, state);
+  }
+
+  /** Names of the TAPs that lcpd has put into a namespace, by their alias. */
+  async taps(role: string): Promise<string[]> {
+    const ns = role === '' ? '' : this.lab.ns(role);
+    if (!(await netnsExists(ns))) return [];
+    const links = await ipJson<{ ifname: string; ifalias?: string }>(ns, 'link');
+    return links.filter(({ ifalias }) => ifalias?.startsWith('lcpd punt ')).map(({ ifname }) => ifname);
+  }
+
+  noTaps(role: string): Promise<boolean> {
+    return waitFor(`no TAP of a punt in ${role}`, async () => {
+      const taps = await this.taps(role);
+      if (taps.length > 0) throw new Error(`there are ${taps.join(' ')}`);
+      return true;
+    });
+  }
+}
