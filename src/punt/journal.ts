@@ -3,7 +3,7 @@
 // One file, a line a record, each with its own checksum and only ever appended; what must not be forgotten is on the disk
 // before it is done. A crash at any byte leaves whole lines and at most one broken one at the end, which was not acted
 // upon yet and is cut off. A file that has become long is written anew beside it and renamed. It keeps: requests that were
-// made by hand, the numbers of allocations.ts, and what data planes hold and cannot tell of.
+// made by hand, the age of all, the numbers of allocations.ts, and what data planes hold and cannot tell of.
 
 import {
   closeSync,
@@ -39,6 +39,7 @@ export interface HeldPunt {
 type JournalRecord =
   | { readonly r: 'request'; readonly request: PuntRequest; readonly source: string }
   | { readonly r: 'drop'; readonly id: string }
+  | { readonly r: 'ages'; readonly ids: readonly string[] }
   | { readonly r: 'numbers'; readonly state: AllocationState }
   | { readonly r: 'held'; readonly punt: Punt; readonly generation: string; readonly sure: boolean }
   | { readonly r: 'gone'; readonly key: string };
@@ -77,6 +78,7 @@ export class Journal {
   readonly #requests = new Map<string, KeptRequest>();
   readonly #held = new Map<string, HeldPunt>();
   #numbers: AllocationState | undefined;
+  #ages: readonly string[] = [];
   /** Bytes at the end that were no record: what a crash has left. */
   readonly cut: number;
 
@@ -101,6 +103,10 @@ export class Journal {
 
   get requests(): readonly KeptRequest[] {
     return [...this.#requests.values()];
+  }
+  /** Ids of requests, those of the configuration too, the oldest first. */
+  get ages(): readonly string[] {
+    return this.#ages;
   }
   get numbers(): AllocationState | undefined {
     return this.#numbers;
@@ -138,6 +144,9 @@ export class Journal {
         return;
       case 'drop':
         this.#requests.delete(record.id);
+        return;
+      case 'ages':
+        this.#ages = record.ids;
         return;
       case 'numbers':
         this.#numbers = record.state;
@@ -183,6 +192,7 @@ export class Journal {
   #compact(): void {
     const records: JournalRecord[] = [
       ...this.requests.map((kept) => ({ r: 'request' as const, ...kept })),
+      { r: 'ages', ids: this.#ages },
       ...(this.#numbers === undefined ? [] : [{ r: 'numbers' as const, state: this.#numbers }]),
       ...[...this.#held.values()].map((held) => ({ r: 'held' as const, ...held })),
     ];
@@ -214,6 +224,11 @@ export class Journal {
 
   drop(id: string): void {
     if (this.#requests.has(id)) this.#append([{ r: 'drop', id }]);
+  }
+
+  /** Who is older than whom. */
+  age(ids: readonly string[]): void {
+    this.#append([{ r: 'ages', ids }]);
   }
 
   renumber(state: AllocationState): void {

@@ -94,7 +94,17 @@ export class Punts implements PuntView {
     const wanted = new Map(requests.map((request) => [idText(request.id), request]));
     for (const [id, { source }] of this.#asked) if (source === 'config' && !wanted.has(id)) this.#asked.delete(id);
     for (const [id, request] of wanted) this.#asked.set(id, { request, source: 'config' });
+    this.#sort();
     this.#again();
+  }
+
+  /** By age, as it was in former lives too: who has what another wants keeps it over a restart. */
+  #sort(): void {
+    const ages = new Map(this.#parts.journal.ages.map((id, age) => [id, age]));
+    const age = (id: string): number => ages.get(id) ?? ages.size;
+    const sorted = [...this.#asked].sort(([a], [b]) => age(a) - age(b));
+    this.#asked.clear();
+    for (const [id, asked] of sorted) this.#asked.set(id, asked);
   }
 
   #again(): void {
@@ -119,10 +129,13 @@ export class Punts implements PuntView {
     this.#dirty = true;
   }
 
-  /** The data plane was read: what it was being told when somebody died is told again. */
+  /** The data plane was read: what it was being told when somebody died is told again, or deleted where nobody wants it. */
   adopted(): void {
     const { journal, rows, generation } = this.#parts;
-    for (const { punt, sure } of journal.held(generation())) if (!sure) rows.invalidate('punt', puntKey(punt));
+    for (const { punt, sure } of journal.held(generation())) {
+      const key = puntKey(punt);
+      if (!sure && this.#derived.punts.has(key)) rows.invalidate('punt', key);
+    }
   }
 
   /** One pass, when something changed: what punts depend on, or what is asked for. */
@@ -132,8 +145,12 @@ export class Punts implements PuntView {
     const { env, rows, devices, journal, routed } = this.#parts;
     const requests = this.#stopped ? [] : [...this.#asked.values()].map(({ request }) => request);
     const derived = derivePunts(requests, env, this.#allocations);
-    // on the disk before anything is named by them
-    if (derived.renumbered && !this.#stopped) journal.renumber(this.#allocations.state());
+    if (!this.#stopped) {
+      // on the disk before anything is named by them, or is somebody's
+      const ids = [...this.#asked.keys()];
+      if (!isDeepStrictEqual(ids, journal.ages)) journal.age(ids);
+      if (derived.renumbered) journal.renumber(this.#allocations.state());
+    }
     const before = this.#derived;
     this.#derived = derived;
     for (const key of before.punts.keys()) if (!derived.punts.has(key)) rows.want('punt', key, undefined);

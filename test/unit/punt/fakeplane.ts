@@ -1,0 +1,90 @@
+// FakePlane: a data plane of punts that refuses, dies and is killed in the middle, and cannot tell of some of what it holds.
+//
+// Invariants: it holds what it was told and nothing else; a life of it has a generation. What it forgets is in its dump only as
+// far as it was recalled.
+
+import type { HeldObject, Operation, OperationResult } from '../../../src/lcp/dataplane.ts';
+import { keyOf } from '../../../src/lcp/objects.ts';
+import { type Interconnect, interfacesOf, type Punt, puntKey } from '../../../src/lcp/puntobjects.ts';
+import type { PuntPlane } from '../../../src/lcp/puntplane.ts';
+import type { FakeEnv } from './lab.ts';
+
+/** lcpd was killed: nothing behind it is done any more. */
+export class Killed extends Error {}
+
+/** What a data plane like VPP has and cannot list. */
+const FORGOTTEN: readonly Punt['feature'][] = ['socket', 'host', 'redirect', 'police', 'dhcp-proxy'];
+
+export class FakePlane {
+  readonly held = new Map<string, Interconnect | Punt>();
+  /** Percent of operations that are refused; of batches behind which lcpd, or the plane, is dead. */
+  trouble = { refuses: 0, kills: 0, dies: 0 };
+  /** lcpd dies of every batch, when the plane has done it all. */
+  killsBehind = false;
+  /** Called where it has lost all. */
+  onDied: () => void = () => undefined;
+  generation = 1;
+  readonly #env: FakeEnv;
+  readonly #pick: (below: number) => number;
+  #recalled = new Map<string, Punt>();
+
+  constructor(env: FakeEnv, pick: (below: number) => number) {
+    this.#env = env;
+    this.#pick = pick;
+  }
+
+  /** What Punts is given. */
+  get punts(): PuntPlane {
+    return {
+      ...this.#env.plane,
+      interface: () => undefined,
+      hasTable: () => false,
+      forgets: (object) => object.kind === 'punt' && FORGOTTEN.includes(object.feature),
+      recall: (generation, objects) => {
+        if (generation !== String(this.generation)) throw new Error(`it is ${this.generation}, not ${generation}`);
+        this.#recalled = new Map(objects.map((punt) => [puntKey(punt), punt]));
+      },
+      stats: async () => [],
+    };
+  }
+
+  die(): void {
+    this.held.clear();
+    this.generation++;
+    this.onDied();
+  }
+
+  dump(): HeldObject[] {
+    const told = [...this.held.values()].filter((o) => o.kind === 'interconnect' || !FORGOTTEN.includes(o.feature));
+    return [...told, ...this.#recalled.values()].map((object) => ({ object, handle: 1 }));
+  }
+
+  #chance = (percent: number): boolean => this.#pick(100) < percent;
+
+  #one({ op, object }: Operation): OperationResult {
+    if (object.kind !== 'punt' && object.kind !== 'interconnect') throw new Error(`no ${object.kind} is for it`);
+    const key = `${object.kind} ${keyOf(object)}`;
+    if (this.#chance(this.trouble.refuses)) return { ok: false, code: 'REFUSED', message: 'not today' };
+    if (op === 'delete') {
+      this.held.delete(key);
+      return { ok: true };
+    }
+    const missing =
+      object.kind === 'punt' &&
+      interfacesOf(object).some((name) => !this.held.has(`interconnect ${name}`) && !this.#env.interfaces.has(name));
+    if (missing) return { ok: false, code: 'PORT_REFUSED', message: 'there is no such interface' };
+    this.held.set(key, object);
+    return { ok: true, handle: 1 };
+  }
+
+  async apply(operations: readonly Operation[]): Promise<OperationResult[]> {
+    const results: OperationResult[] = [];
+    for (const operation of operations) {
+      if (this.#chance(this.trouble.kills)) throw new Killed();
+      if (this.#chance(this.trouble.dies)) this.die();
+      results.push(this.#one(operation));
+    }
+    if (this.killsBehind) throw new Killed();
+    return results;
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Punts: who has what over restarts, and what somebody who died has left. That it holds whatever happens is in
+ * properties.test.ts.
+ */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Journal } from '../../../src/punt/journal.ts';
+import type { PuntRequest, ToHostSpec } from '../../../src/punt/request.ts';
+import { ask } from './lab.ts';
+import { World } from './world.ts';
+
+const port = (label: string, socket: string, key = 'config'): PuntRequest => {
+  const spec: ToHostSpec = { type: 'to-host', l3: 'ipv4', l4: 'udp', port: 9000, socket };
+  return ask(label, spec, { id: { cnf: '', key, label } });
+};
+
+describe('punts over lives of lcpd', () => {
+  let w: World;
+  beforeEach(() => {
+    w = new World(() => 99);
+  });
+  afterEach(() => w.end());
+  const states = (): string[] => w.punts.list().map(({ id, state }) => `${id} ${state}`);
+  const paths = (): string[] =>
+    [...w.plane.held.values()].flatMap((o) => (o.kind === 'punt' && o.feature === 'socket' ? [o.path] : []));
+  const configure = (...requests: PuntRequest[]): void => {
+    w.configured = requests;
+    w.punts.configure(requests);
+  };
+
+  it('who came first has it after a restart, wherever in the configuration who came later is', async () => {
+    configure(port('first', '/run/t/a.sock'));
+    await w.quiet();
+    configure(port('second', '/run/t/b.sock'), port('first', '/run/t/a.sock'));
+    await w.quiet();
+    const before = states();
+    expect(before).toEqual(['|config|first CREATED', '|config|second BUSY']);
+    w.again();
+    await w.quiet();
+    expect(states()).toEqual(before);
+    expect(paths()).toEqual(['/run/t/a.sock']);
+  });
+
+  it('requests by hand and those of the configuration have one age', async () => {
+    configure(port('first', '/run/t/a.sock'));
+    await w.quiet();
+    w.punts.add(ask('limit', { type: 'police', scope: 'arp', unit: 'pps', rate: 100, burst: 100 }), 'cli');
+    configure(port('first', '/run/t/a.sock'), port('third', '/run/t/c.sock'));
+    await w.quiet();
+    const before = states();
+    w.again();
+    await w.quiet();
+    expect(states()).toEqual(before);
+    expect(before.map((text) => text.split('|')[2])).toEqual(['first CREATED', 'limit CREATED', 'third BUSY']);
+  });
+
+  it('what was on its way when lcpd died, and nobody wants any more, is deleted', async () => {
+    configure(port('first', '/run/t/a.sock'));
+    w.plane.trouble = { refuses: 0, kills: 0, dies: 0 };
+    w.plane.killsBehind = true;
+    await w.round();
+    expect(paths()).toEqual(['/run/t/a.sock']);
+    w.plane.killsBehind = false;
+    w.configured = [];
+    w.again();
+    await w.quiet();
+    expect(paths()).toEqual([]);
+    w.journal.close();
+    w.journal = new Journal(w.path);
+    expect(w.journal.held(String(w.plane.generation))).toEqual([]);
+  });
+});
