@@ -12,7 +12,7 @@ import type { HeldObject, LinkChange, LinkControl, LinkFacts, OperationResult } 
 import type { Link, Pair, Subif } from '../lcp/objects.ts';
 import { INTERCONNECT_PHY } from '../lcp/puntobjects.ts';
 import { closeFd, errnoName } from '../lib/libc.ts';
-import { native, PORT_HOSTLESS, PORT_INTERCONNECT, SIZE } from './native.ts';
+import { native, PORT_HOSTLESS, PORT_INTERCONNECT, PORT_WIRE_TAP, SIZE } from './native.ts';
 import { decodePorts, encodeLink, encodePair, encodeSubif, type Lookups, type Port } from './port.ts';
 
 const MAX_PORTS = 256;
@@ -163,6 +163,12 @@ export class Devices {
       if (!gone.ok) return gone;
     }
     if (pair.phyIfindex === 0) return { ok: true, handle: held };
+    if (on !== undefined && ((on.flags & PORT_WIRE_TAP) === 0 || pair.type !== 'tap'))
+      return {
+        ok: false,
+        code: 'PORT_REFUSED',
+        message: `${pair.phy} is an interconnect that cannot have such a host`,
+      };
     const phy = on === undefined ? this.#links.get('', pair.phyIfindex) : wireOf(on);
     if (phy === undefined) return refused('PHY_GONE', ENODEV, `phy ${pair.phy}`);
     const guard = on === undefined ? (native().phyGuard(pair.phyIfindex, 1) as number) : 0;

@@ -1,6 +1,7 @@
 /* punt_records_test.c - the punt program as lcpd sees it: records that are wrong in every field, slots, ports that end,
  * what the next writer finds, a writer killed in the middle, and frames of any offload made plain.
  */
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,6 +11,7 @@
 #include "attachment.h"
 #include "check.h"
 #include "pieces.h"
+#include "police.h"
 #include "punts.h"
 #include "wire.h"
 #include "writer.h"
@@ -239,6 +241,31 @@ static void damage(void) {
   CHECK(refusals > 150, "only %u of 600 damaged words were noticed", refusals);
 }
 
+/* --- one bucket, several workers --------------------------------------------------------------------- */
+
+#define TAKERS 4u
+#define TAKES 50000u
+
+static uint64_t bucket;
+
+static void *taker(void *passed) {
+  uint64_t *n = passed;
+  for (uint64_t i = 0; i < TAKES; i++) *n += (uint64_t)police_take(&bucket, 1000 + i / 1000, 160, 160 * 5000); /* 10 ns each, 5000 at once */
+  return NULL;
+}
+
+/* 50 ns go by for all: at most as many as the bucket and the time are worth, and not one fewer than it holds. */
+static void test_shared_bucket(void) {
+  pthread_t thread[TAKERS];
+  uint64_t passed[TAKERS] = {0}, sum = 0;
+  for (unsigned i = 0; i < TAKERS; i++) CHECK(pthread_create(&thread[i], NULL, taker, &passed[i]) == 0, "thread");
+  for (unsigned i = 0; i < TAKERS; i++) {
+    CHECK(pthread_join(thread[i], NULL) == 0, "thread");
+    sum += passed[i];
+  }
+  CHECK(sum >= 5000 && sum <= 5005, "%" PRIu64 " of %u passed", sum, TAKERS * TAKES);
+}
+
 /* --- frames made plain -------------------------------------------------------------------------------- */
 
 static uint8_t master[FRAME_MAX];
@@ -358,6 +385,7 @@ int main(int argc, char **argv) {
   for (unsigned i = 0; i < ROUNDS; i++)
     killed_round(i);
   damage();
+  test_shared_bucket();
   test_plain();
   region_unmap(&region);
   puts("punt_records_test: ok");
