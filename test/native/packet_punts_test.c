@@ -143,9 +143,15 @@ void test_xconnect_punts(void) {
   CHECK(lcpfwd_port_del(R.f, x) == 0, "delete");
   frame4(&f, "10.0.0.1", 64, 40);
   DROPS(R.a, R.a, &f, COUNTER_DROP_PUNT_DOWN);
+  /* another port with its id has neither: what comes by it is not patched, what is patched to it is lost */
+  CHECK(interconnect_add("Z", 0xf3, LCPFWD_PORT_WIRE_TAP, 1500) == x, "the id is used again");
+  DROPS(R.a, R.a, &f, COUNTER_DROP_PUNT_DOWN);
+  mac_of(0xf3, f.at);
+  DROPS(x, x, &f, COUNTER_DROP_NO_HOST);
   s.n = 0;
   apply(&s);
   CHECK(R.f->region.head->punts == 0, "no program is left");
+  frame4(&f, "10.0.0.1", 64, 40);
   down.flags |= LCPFWD_PORT_UP;
   CHECK(lcpfwd_port_set(R.f, R.a, &down) == 0, "up");
   PUNTS(R.a, R.a, &f, COUNTER_PUNT_LOCAL);
