@@ -46,6 +46,30 @@ export const policeScopes = [
   'unknown',
 ] as const;
 
+/**
+ * Packets a second that are let through when nothing is said: what protocols of a busy router need with room to spare, and
+ * far less than what keeps a control plane from its work. BFD and routing come first, what only answers strangers last.
+ */
+export const policeRates: Readonly<Record<(typeof policeScopes)[number], number>> = {
+  ipv4: 20_000,
+  ipv6: 20_000,
+  arp: 1000,
+  nd: 1000,
+  icmp: 1000,
+  bgp: 10_000,
+  ospf: 5000,
+  ldp: 2000,
+  bfd: 20_000,
+  ssh: 2000,
+  snmp: 1000,
+  dhcp: 1000,
+  lacp: 500,
+  lldp: 200,
+  isis: 5000,
+  ttl: 200,
+  unknown: 200,
+};
+
 type Range = readonly [first: number, last: number];
 
 /** One rule of an ABX. */

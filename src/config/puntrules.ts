@@ -103,6 +103,8 @@ function redirectProblems(entry: Entry): PathProblem[] {
 function policeProblems(entry: Entry): PathProblem[] {
   const { rate, burst } = entry;
   const unit = entry.unit === undefined ? 'pps' : wordOf(entry.unit);
+  if (unit === 'kbps' && rate === undefined)
+    return [{ path: ['rate'], message: 'a limit in kbps needs a rate', hint: 'give one, or say unit: pps' }];
   if (typeof rate !== 'number' || typeof burst !== 'number') return [];
   if (unit === 'pps' && rate * burst < 1000)
     return [

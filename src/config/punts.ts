@@ -14,6 +14,7 @@ import {
   type PuntConfig,
   type PuntRuleConfig,
   type PuntSpecConfig,
+  policeRates,
   policeScopes,
 } from './puntconfig.ts';
 import {
@@ -105,7 +106,7 @@ const variants = {
     type: z.literal('police'),
     scope: word(policeScopes),
     unit: word(['pps', 'kbps']).default('pps'),
-    rate: z.int().min(1).max(MAX_U32),
+    rate: z.int().min(1).max(MAX_U32).optional(),
     burst: z.int().min(1).max(MAX_U32).optional(),
   }),
   'hairpin-xconnect': z.strictObject({
@@ -209,7 +210,8 @@ function specOf(parsed: ParsedPunt): PuntSpecConfig {
     case 'ip-redirect':
       return { type: parsed.type, l3: parsed.l3, rx: parsed.rx ?? '', tx: parsed.tx, nextHops: parsed['next-hop'] };
     case 'police': {
-      const { type, scope, unit, rate } = parsed;
+      const { type, scope, unit } = parsed;
+      const rate = parsed.rate ?? policeRates[scope];
       return { type, scope, unit, rate, burst: parsed.burst ?? burstOf(unit, rate) };
     }
     case 'hairpin-xconnect':

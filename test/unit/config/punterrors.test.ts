@@ -96,7 +96,7 @@ describe('errors', () => {
     [`${redirect}, l3: ipv4, next-hop: [192.0.2.1, 192.0.2.2]`, [`${P}.next-hop[1]: a second IPv4 next hop`]],
     [`${redirect}, l3: all, next-hop: [a, b, c]`, [`${P}.next-hop: 3 are too many`]],
     ['type: police, scope: ipv5, rate: 1', [`${P}.scope: "ipv5" is not one of ${policeScopes.join(', ')}`]],
-    [`${police}`, [`${P}.rate: "rate" is missing`]],
+    [`${police}, unit: kbps`, [`${P}.rate: a limit in kbps needs a rate`]],
     [`${police}, rate: 0`, [`${P}.rate: 0 is too small`]],
     [`${police}, rate: 4294967296`, [`${P}.rate: 4294967296 is too large`]],
     [

@@ -59,6 +59,7 @@ describe('an entry', () => {
     ],
     ['type: ip-redirect, l3: ipv4, rx: r, tx: t', { type: 'ip-redirect', l3: 'ipv4', rx: 'r', tx: 't', nextHops: [] }],
     ['type: police, scope: ipv4, rate: 1000', { type: 'police', scope: 'ipv4', unit: 'pps', rate: 1000, burst: 100 }],
+    ['type: police, scope: bfd', { type: 'police', scope: 'bfd', unit: 'pps', rate: 20_000, burst: 100 }],
     ['type: police, scope: arp, rate: 2', { type: 'police', scope: 'arp', unit: 'pps', rate: 2, burst: 500 }],
     [
       'type: police, scope: bgp, rate: 8000, unit: KBPS',
