@@ -13,12 +13,15 @@ import { startFake } from './lab.ts';
 export const ANY = 0xffff_ffff;
 export const [WAN, LAN] = [1, 2];
 
-export async function plane(prepare: (fake: FakeVpp) => void = () => undefined, isPaired = false) {
+export async function plane(prepare: (fake: FakeVpp) => void = () => undefined, isPaired = false, isPatient = false) {
   const fake = await startFake((each) => {
     addPhys(each);
     prepare(each);
   });
-  const opened = await openDriver(fake);
+  const socket = { path: fake.path, openTimeoutMs: 1000 };
+  // one that is patient asks nothing by itself, so that what is seen is of the punts
+  const open = { transport: 'socket', socket, shm: {}, probeMs: isPatient ? 60_000 : 60, apiFolders: [] } as const;
+  const opened = await openDriver(fake, undefined, { open, ...(isPatient && { pollMs: 60_000 }) });
   const lab = contractLab(() => opened);
   if (isPaired) await lab.pairs();
   const { punts } = opened.dataplane;

@@ -37,6 +37,7 @@ describe('redirects', () => {
   it('are put on once however often they are asked for, and are off after one delete', async () => {
     const { fake, lab, opened, keys } = await plane();
     for (let i = 0; i < 5; i++) await lab.put(redirect('', 'lan0'));
+    expect(count(fake, 'add_del_ip_punt_redirect_v2')).toBe(1);
     expect([entries(fake).length, times(fake, 'ip4-punt-redirect')]).toEqual([1, 1]);
     // a restart that the journal tells of
     const again = await opened.again();
@@ -154,14 +155,14 @@ describe('sockets', () => {
   });
 
   it('that VPP swallows are found at once, and the session goes on', async () => {
-    const { lab, fake } = await plane();
+    const { lab, fake } = await plane(undefined, false, true);
     const began = performance.now();
     expect(await lab.one('set', socket({ by: 'protocol', family: 4, protocol: 200 }))).toMatchObject({
       ok: false,
       code: 'REFUSED',
       message: expect.stringContaining('no answer'),
     });
-    expect(performance.now() - began).toBeLessThan(1000);
+    expect(performance.now() - began).toBeLessThan(2000);
     await lab.put(socket(port(9000)));
     expect(paths(fake)).toEqual(['/run/t/c.sock']);
   });
