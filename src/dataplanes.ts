@@ -18,7 +18,12 @@ const namespacesOf = ({ netns, pairs, autoPairs }: Config): string[] => {
 export function makeDataPlane(config: Config, links: KernelLinks): DataPlane {
   const { driver, socket, memoryBytes, workers, vpp } = config.dataplane;
   if (driver === 'embedded') {
-    return new EmbeddedDataPlane({ socket, memoryBytes, workers, startTimeoutMs: START_TIMEOUT_MS }, links);
+    const tablesOf = config.netns ?? '';
+    const puntSocket = config.punt.socket;
+    return new EmbeddedDataPlane(
+      { socket, memoryBytes, workers, startTimeoutMs: START_TIMEOUT_MS, puntSocket, tablesOf },
+      links,
+    );
   }
   return new VppDataPlane(
     {

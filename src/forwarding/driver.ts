@@ -42,10 +42,17 @@ const RESTART_DELAY_MAX_MS = 10_000;
 /** How tableKey names families. */
 const FAMILY_OF: Readonly<Record<string, RouteFamily>> = { v4: 4, v6: 6, mpls: MPLS };
 
+export interface EmbeddedOptions extends ForwarderOptions {
+  /** Path of the punt socket; undefined: it has none. */
+  readonly puntSocket?: string;
+  /** Namespace of the tables that punts name by number, lcpd's own by default. */
+  readonly tablesOf?: string;
+}
+
 type PuntOperation = Operation & { readonly object: Punt };
 const isPunt = (operation: Operation | undefined): boolean => operation?.object.kind === 'punt';
-/** Kinds whose ports punts may name. */
-const MAKES_PORTS: ReadonlySet<string> = new Set(['pair', 'subif', 'interconnect']);
+/** Kinds whose ports or tables punts may name. */
+const NAMED: ReadonlySet<string> = new Set(['pair', 'subif', 'interconnect', 'table']);
 
 const refuse = (errno: number, what: string): OperationResult => ({
   ok: false,
@@ -62,7 +69,7 @@ export class EmbeddedDataPlane implements DataPlane {
   readonly servesLinks = false;
   readonly mergesLocal = false;
   readonly hostsEndWithIt = false;
-  readonly #options: ForwarderOptions;
+  readonly #options: EmbeddedOptions;
   readonly #links: LinkControl;
   #listener: DataPlaneListener | undefined;
   #forwarder: Forwarder | undefined;
@@ -71,14 +78,19 @@ export class EmbeddedDataPlane implements DataPlane {
   readonly punts = new EmbeddedPunts(() => {
     const [forwarder, devices, interconnects] = [this.#forwarder, this.#devices, this.#interconnects];
     if (forwarder === undefined || devices === undefined || interconnects === undefined) return undefined;
-    return { handle: forwarder.handle, devices, interconnects };
+    return {
+      handle: forwarder.handle,
+      devices,
+      interconnects,
+      table: (family, number) => this.#tables.get(tableKey(this.#options.tablesOf ?? '', family, number)) ?? 0,
+    };
   });
   #tables = new Map<string, number>();
   #closed = false;
   #restart: NodeJS.Timeout | undefined;
   #failures = 0;
 
-  constructor(options: ForwarderOptions, links: LinkControl) {
+  constructor(options: EmbeddedOptions, links: LinkControl) {
     this.#options = options;
     this.#links = links;
   }
@@ -98,8 +110,10 @@ export class EmbeddedDataPlane implements DataPlane {
       this.#forwarder = forwarder;
       this.#devices = new Devices(forwarder, this.#links);
       this.#interconnects = new Interconnects(forwarder, this.#links, this.#devices);
-      this.punts.attach();
       this.#readTables();
+      const { puntSocket = '' } = this.#options;
+      this.punts.open(puntSocket, forwarder.openPuntSocket(puntSocket));
+      this.punts.attach();
       forwarder.watch(
         () => this.#drainEvents(),
         () => this.#lost('the forwarder has ended'),
@@ -227,7 +241,7 @@ export class EmbeddedDataPlane implements DataPlane {
   async #answered(operation: Operation): Promise<OperationResult> {
     try {
       const result = await this.#applyOne(operation);
-      if (MAKES_PORTS.has(operation.object.kind)) this.punts.rebind();
+      if (NAMED.has(operation.object.kind)) this.punts.rebind();
       return result;
     } catch (error) {
       if (isProgrammingError(error)) throw error;

@@ -126,6 +126,15 @@ export class Forwarder {
     };
   }
 
+  /** Has the punt socket at path ('' : none); the reason why it has none, '' when it has. */
+  openPuntSocket(path: string): string {
+    const reason = new Uint8Array(256);
+    const errno = native().puntSocket(this.handle, path, reason) as number;
+    if (errno === 0) return path === '' ? 'none is configured' : '';
+    const end = reason.indexOf(0);
+    return new TextDecoder().decode(reason.subarray(0, end)) || errnoName(errno);
+  }
+
   /** Lets go; with shutdown the forwarder ends too. Idempotent. */
   close(shutdown: boolean): void {
     if (!this.#open) return;

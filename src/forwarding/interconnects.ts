@@ -9,6 +9,7 @@
 import type { HeldObject, LinkControl, OperationResult } from '../lcp/dataplane.ts';
 import type { Interconnect } from '../lcp/puntobjects.ts';
 import { messageOf } from '../lib/errors.ts';
+import { ipBytes } from '../lib/ip.ts';
 import { closeFd } from '../lib/libc.ts';
 import { cText, type Devices, isInterconnect, refused } from './devices.ts';
 import { NOTE_SIZE, native, PORT_GSO, PORT_HOSTLESS, PORT_INTERCONNECT, PORT_UP, PORT_WIRE_TAP } from './native.ts';
@@ -61,6 +62,17 @@ const objection = (i: Interconnect): string | undefined => {
   return i.mtu === 0 || (i.mtu >= 68 && i.mtu <= 65521) ? undefined : `an MTU of ${i.mtu}`;
 };
 
+/** Is an address on the subnet of 'address/length', and another? */
+const isNeighbour = (own: string, address: Uint8Array): boolean => {
+  const [text = '', length] = own.split('/');
+  const [mine, bits] = [ipBytes(text), Number(length)];
+  if (mine.length !== address.length || mine.every((byte, i) => byte === address[i])) return false;
+  return mine.every((byte, i) => {
+    const mask = 0xff00 >> Math.min(8, Math.max(0, bits - 8 * i));
+    return ((byte ^ (address[i] as number)) & mask & 0xff) === 0;
+  });
+};
+
 export class Interconnects {
   readonly #forwarder: { readonly handle: bigint };
   readonly #links: LinkControl;
@@ -91,6 +103,17 @@ export class Interconnects {
   get(name: string): Interconnect | undefined {
     const port = this.#devices.port(name);
     return port === undefined || !isInterconnect(port) ? undefined : this.#note(port)?.interconnect;
+  }
+
+  /** The one on whose subnet an address is, which is not its own. */
+  behind(address: string): Interconnect | undefined {
+    const bytes = ipBytes(address);
+    for (const port of this.#devices.all()) {
+      if (!isInterconnect(port)) continue;
+      const interconnect = this.#note(port)?.interconnect;
+      if (interconnect?.addresses.some((own) => isNeighbour(own, bytes)) === true) return interconnect;
+    }
+    return undefined;
   }
 
   #marked(name: string, netns: string) {

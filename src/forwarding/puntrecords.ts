@@ -1,61 +1,17 @@
-// struct lcpfwd_punt: punts, encoded and decoded. A punt is one record; an access list is one for itself and one for
+// struct lcpfwd_punt: punts encoded. A punt is one record; an access list is one for itself and one for
 // each of its rules, behind it. Numbers are checked here only for what a field cannot hold: the library checks the rest.
 
-import { type AclRule, CLASSES, type Police, type Punt, type PuntMatch } from '../lcp/puntobjects.ts';
+import type { AclRule, Punt, PuntMatch } from '../lcp/puntobjects.ts';
 import { LcpError } from '../lib/errors.ts';
 import { ipBytes, parsePrefix } from '../lib/ip.ts';
-import { native, SIZE } from './native.ts';
-import { addressText, afOf, macBytes, macText } from './port.ts';
+import { SIZE } from './native.ts';
+import { afOf, macBytes } from './port.ts';
+import { AT, BY, KBPS, MAC, NEXTHOP, PATH_SIZE, PERMIT, RX, reasonNames, SCOPES, TX, TYPE } from './puntlayout.ts';
 
-const TYPE = {
-  xconnect: 1,
-  span: 2,
-  abx: 3,
-  rule: 4,
-  osi: 5,
-  host: 6,
-  socket: 7,
-  redirect: 8,
-  police: 9,
-  proxy: 10,
-} as const;
-const BY = { port: 1, icmp6: 2, protocol: 3, reason: 4 } as const;
-const RX = 1;
-const TX = 2;
-const PERMIT = 4;
-const KBPS = 8;
-const NEXTHOP = 16;
-const MAC = 32;
-const SCOPES: readonly Police['scope'][] = ['ipv4', 'ipv6', ...CLASSES];
-const PATH_SIZE = 108;
-/** Offsets within struct lcpfwd_punt. */
-const AT = {
-  af: 1,
-  by: 2,
-  flags: 3,
-  from: 4,
-  to: 6,
-  fromGeneration: 8,
-  toGeneration: 16,
-  slot: 24,
-  priority: 28,
-  protocol: 32,
-  scope: 33,
-  number: 34,
-  rate: 36,
-  burst: 40,
-  table: 44,
-  mac: 48,
-  sourceLength: 54,
-  destinationLength: 55,
-  source: 56,
-  destination: 72,
-  sourcePorts: 88,
-  destinationPorts: 92,
-  tcpMask: 96,
-  tcpValue: 97,
-  path: 100,
-} as const;
+/** The kernel's table of its own addresses, and those numbers that mean main. */
+const LOCAL = 255;
+const MAIN = 254;
+const mainOr = (table: number): number => (table === 0 ? MAIN : table);
 
 /** What a record names: a port by its id and generation. */
 export interface PortId {
@@ -67,26 +23,16 @@ export interface PortId {
 export interface PuntNames {
   /** Throws where there is no such port. */
   readonly port: (name: string) => PortId;
+  /** Id of a table of the kernel's, 0: there is none. */
+  readonly table: (family: 4 | 6, number: number) => number;
+  /** The interconnect on whose subnet an address is, but for its own: with the MAC of whoever is there. */
+  readonly behind: (address: string) => { readonly name: string; readonly peerMac: string } | undefined;
   /** MAC of whoever is at the other end of an interconnect, '' where neighbours have to be asked for. */
   readonly peer: (name: string) => string;
 }
 
 const refuse = (message: string): never => {
   throw new LcpError('REFUSED', { op: 'encode', key: 'punt', message });
-};
-
-let reasons: string[] | undefined;
-/** Names of the reasons, by number. */
-export const reasonNames = (): readonly string[] => {
-  if (reasons === undefined) {
-    reasons = [];
-    for (;;) {
-      const name = native().reasonName(reasons.length) as string | null;
-      if (name === null) break;
-      reasons.push(name);
-    }
-  }
-  return reasons;
 };
 
 class Record {
@@ -233,8 +179,21 @@ const records = (p: Punt, names: PuntNames): Record[] => {
           .address(AT.source, p.low)
           .address(AT.destination, p.high),
       ];
-    case 'dhcp-proxy':
-      return refuse('DHCP relaying is not there');
+    case 'dhcp-proxy': {
+      const { family, table, serverTable, server, source } = p;
+      if (afOf(server) !== family || afOf(source) !== family) refuse(`${server} by ${source} is not IPv${family}`);
+      const record = new Record(TYPE.relay)
+        .u8(AT.af, family, 'family')
+        .u32(AT.table, table, 'table')
+        .u32(AT.serverNumber, serverTable, 'table')
+        .u32(AT.relayTable, names.table(family, mainOr(table)), 'table')
+        .u32(AT.relayLocal, names.table(family, LOCAL), 'table')
+        .u32(AT.serverTable, names.table(family, mainOr(serverTable)), 'table')
+        .address(AT.source, source)
+        .address(AT.destination, server);
+      const peer = names.behind(server);
+      return [peer === undefined ? record : record.to(names.port(peer.name)).mac(peer.peerMac)];
+    }
   }
 };
 
@@ -259,121 +218,3 @@ export const slotOf = (bytes: Uint8Array, at = 0): number =>
   new DataView(bytes.buffer, bytes.byteOffset).getUint32(at + AT.slot, true);
 export const setSlot = (bytes: Uint8Array, slot: number): void =>
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(AT.slot, slot, true);
-
-class Reader {
-  readonly #bytes: Uint8Array;
-  readonly #words: Uint32Array;
-  readonly #view: DataView;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-    this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset);
-  }
-  u8(at: number): number {
-    return this.#bytes[at] as number;
-  }
-  u16(at: number): number {
-    return this.#view.getUint16(at, true);
-  }
-  u32(at: number): number {
-    return this.#view.getUint32(at, true);
-  }
-  has(flag: number): boolean {
-    return (this.u8(AT.flags) & flag) !== 0;
-  }
-  get family(): 4 | 6 {
-    return this.u8(AT.af) === 6 ? 6 : 4;
-  }
-  address(at: number): string {
-    return addressText(this.family, this.#words, at / 4);
-  }
-  range(at: number): [number, number] {
-    return [this.u16(at), this.u16(at + 2)];
-  }
-  mac(): string {
-    return this.has(MAC) ? macText(this.#bytes.subarray(AT.mac, AT.mac + 6)) : '';
-  }
-  path(): string {
-    const end = this.#bytes.indexOf(0, AT.path);
-    return new TextDecoder().decode(this.#bytes.subarray(AT.path, end));
-  }
-}
-
-const readMatch = (r: Reader): PuntMatch => {
-  switch (r.u8(AT.by)) {
-    case BY.port:
-      return { by: 'port', family: r.family, protocol: r.u8(AT.protocol), port: r.u16(AT.number) };
-    case BY.icmp6:
-      return { by: 'icmp6', type: r.u16(AT.number) };
-    case BY.protocol:
-      return { by: 'protocol', family: r.family, protocol: r.u8(AT.protocol) };
-    default:
-      return { by: 'reason', reason: reasonNames()[r.u16(AT.number)] ?? '' };
-  }
-};
-
-const readRule = (r: Reader): AclRule => ({
-  permit: r.has(PERMIT),
-  family: r.family,
-  source: `${r.address(AT.source)}/${r.u8(AT.sourceLength)}`,
-  destination: `${r.address(AT.destination)}/${r.u8(AT.destinationLength)}`,
-  protocol: r.u8(AT.protocol),
-  sourcePorts: r.range(AT.sourcePorts),
-  destinationPorts: r.range(AT.destinationPorts),
-  flagsMask: r.u8(AT.tcpMask),
-  flagsValue: r.u8(AT.tcpValue),
-});
-
-const readPunt = (r: Reader, rules: readonly AclRule[], nameOf: (id: number) => string): Punt | undefined => {
-  const kind = 'punt';
-  const from = nameOf(r.u16(AT.from));
-  const to = nameOf(r.u16(AT.to));
-  switch (r.u8(0)) {
-    case TYPE.xconnect:
-      return { kind, feature: 'xconnect', from, to };
-    case TYPE.span:
-      return { kind, feature: 'span', from, to, rx: r.has(RX), tx: r.has(TX) };
-    case TYPE.abx:
-      return { kind, feature: 'abx', from, to, priority: r.u32(AT.priority), rules, dstMac: r.mac() };
-    case TYPE.osi:
-      return { kind, feature: 'osi', from, to, protocol: r.u8(AT.protocol) };
-    case TYPE.host:
-      return { kind, feature: 'host', match: readMatch(r) };
-    case TYPE.socket:
-      return { kind, feature: 'socket', match: readMatch(r), path: r.path() };
-    case TYPE.redirect: {
-      const nexthop = r.has(NEXTHOP) ? r.address(AT.destination) : '';
-      return { kind, feature: 'redirect', family: r.family, rx: from, tx: to, nexthop };
-    }
-    case TYPE.police: {
-      const unit = r.has(KBPS) ? 'kbps' : 'pps';
-      const scope = SCOPES[r.u8(AT.scope)] as Police['scope'];
-      return { kind, feature: 'police', scope, unit, rate: r.u32(AT.rate), burst: r.u32(AT.burst) };
-    }
-    case TYPE.proxy: {
-      const [low, high] = [r.address(AT.source), r.address(AT.destination)];
-      return { kind, feature: 'proxy', on: from, family: r.family, table: r.u32(AT.table), low, high };
-    }
-    default:
-      return undefined;
-  }
-};
-
-/** The punts of count records, each with its own. nameOf: of a port's id, '' for 0. */
-export const decodePunts = (
-  bytes: Uint8Array,
-  count: number,
-  nameOf: (id: number) => string,
-): { punt: Punt; bytes: Uint8Array }[] => {
-  const decoded: { punt: Punt; bytes: Uint8Array }[] = [];
-  for (let i = 0; i < count; ) {
-    const first = i++;
-    const at = (k: number) => bytes.subarray(k * SIZE.punt, (k + 1) * SIZE.punt);
-    const rules: AclRule[] = [];
-    for (; i < count && at(i)[0] === TYPE.rule; i++) rules.push(readRule(new Reader(at(i))));
-    const punt = readPunt(new Reader(at(first)), rules, nameOf);
-    if (punt !== undefined) decoded.push({ punt, bytes: bytes.slice(first * SIZE.punt, i * SIZE.punt) });
-  }
-  return decoded;
-};

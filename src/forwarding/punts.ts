@@ -13,18 +13,16 @@ import { type Devices, isInterconnect } from './devices.ts';
 import type { Interconnects } from './interconnects.ts';
 import { native, PORT_HOSTLESS, SIZE } from './native.ts';
 import { counterNames } from './observe.ts';
-import { decodePunts, encodePunt, type PuntNames, reasonNames, setSlot, slotOf } from './puntrecords.ts';
+import { reasonNames } from './puntlayout.ts';
+import { decodePunts } from './puntreader.ts';
+import { encodePunt, type PuntNames, setSlot, slotOf } from './puntrecords.ts';
 
 const MAX_RECORDS = 4096;
 const ENOSPC = -28;
-const NO_SOCKET = 'there is no punt socket';
 
 const UNSUPPORTED: ReadonlyMap<string, string> = new Map([
   ['link memif', 'shared memory interfaces cannot be opened'],
-  ['socket', NO_SOCKET],
-  ['socket protocol', NO_SOCKET],
-  ['socket reason', NO_SOCKET],
-  ['dhcp-proxy', 'DHCP relaying is not there'],
+  ['socket tcp', 'a socket gets datagrams, and TCP is no protocol of those'],
   [
     'host unknown',
     'which ports nobody has only the kernel behind a pair knows, and it gets all packets that are for it',
@@ -46,14 +44,15 @@ export interface PuntsHere {
   readonly handle: bigint;
   readonly devices: Devices;
   readonly interconnects: Interconnects;
+  readonly table: PuntNames['table'];
 }
 
 const isUnknownPort = (p: Punt): boolean =>
   (p.feature === 'host' || p.feature === 'socket') && p.match.by === 'port' && p.match.port === 65535;
 
 /** Why the plane cannot do it, undefined when it can. */
-const lacking = (p: Punt): string | undefined =>
-  isUnknownPort(p) ? UNSUPPORTED.get(`${p.feature} unknown`) : UNSUPPORTED.get(p.feature);
+const lacking = (p: Punt, unsupported: ReadonlyMap<string, string>): string | undefined =>
+  (isUnknownPort(p) ? unsupported.get(`${p.feature} unknown`) : undefined) ?? unsupported.get(p.feature);
 
 const equal = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((byte, i) => byte === b[i]);
 
@@ -68,13 +67,27 @@ const answerOf = (errno: number, what: string): OperationResult => ({
 
 export class EmbeddedPunts implements PuntPlane {
   readonly opensPhys = true;
-  readonly unsupported = UNSUPPORTED;
-  readonly serverSocket = '';
+  #unsupported = UNSUPPORTED;
+  #serverSocket = '';
   readonly #here: () => PuntsHere | undefined;
   #held = new Map<string, Held>();
 
   constructor(here: () => PuntsHere | undefined) {
     this.#here = here;
+  }
+
+  get unsupported(): ReadonlyMap<string, string> {
+    return this.#unsupported;
+  }
+  get serverSocket(): string {
+    return this.#serverSocket;
+  }
+
+  /** What became of the punt socket at path; trouble: why there is none, '' when there is. */
+  open(path: string, trouble: string): void {
+    this.#serverSocket = trouble === '' ? path : '';
+    const lacks: [string, string][] = trouble === '' ? [] : [['socket', `there is no punt socket: ${trouble}`]];
+    this.#unsupported = new Map([...UNSUPPORTED, ...lacks]);
   }
 
   get reasons(): readonly PuntReason[] {
@@ -122,8 +135,10 @@ export class EmbeddedPunts implements PuntPlane {
     return [...this.#held.values()].map(({ punt }) => ({ object: punt }));
   }
 
-  #names({ devices, interconnects }: PuntsHere): PuntNames {
+  #names({ devices, interconnects, table }: PuntsHere): PuntNames {
     return {
+      table,
+      behind: (address) => interconnects.behind(address),
       port: (name) => {
         const port = devices.port(name);
         if (port === undefined)
@@ -162,7 +177,7 @@ export class EmbeddedPunts implements PuntPlane {
         next.delete(key);
         continue;
       }
-      const why = lacking(object);
+      const why = lacking(object, this.#unsupported);
       if (why !== undefined) {
         results[i] = { ok: false, code: 'NOT_SUPPORTED', message: `${key}: ${why}` };
         continue;
@@ -286,5 +301,10 @@ const portStats = ({ handle, devices }: PuntsHere): PuntStat[] => {
     stats.push({ object, name: 'drops', value: drops });
   }
   for (const [name, value] of whole) stats.push({ object: '', name, value });
+  for (let i = 0; ; i++) {
+    const name = native().planeCounterName(i) as string | null;
+    if (name === null) break;
+    stats.push({ object: '', name, value: Number(native().planeCounter(handle, i)) });
+  }
   return stats;
 };

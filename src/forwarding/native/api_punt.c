@@ -104,7 +104,12 @@ int32_t lcpfwd_punts_set(lcpfwd *f, struct lcpfwd_punt *records, uint32_t n, uin
     memcpy(records, given, n * sizeof *given);
   free(g);
   free(given);
-  return err;
+  /* It is in force whatever comes of this, and clients without a datagram are counted. */
+  return !err && f->punt_clients ? f->punt_clients(f) : err;
+}
+
+int32_t lcpfwd_punt_socket(lcpfwd *f, const char *path, char *errtext) {
+  return f->punt_socket ? f->punt_socket(f, path, errtext) : -ENOTCONN;
 }
 
 static int port_there(const struct region *r, unsigned id, uint64_t generation) {
@@ -166,6 +171,7 @@ static int sound(const struct punt_program *g) {
   return inside(g, g->ports, g->n_ports, sizeof(struct punt_port)) &&
          inside(g, g->targets, g->n_targets, sizeof(struct punt_target)) && inside(g, g->rules, g->n_rules, sizeof(struct punt_rule)) &&
          inside(g, g->proxies, g->n_proxies, sizeof(struct punt_proxy)) &&
+         inside(g, g->relays, g->n_relays, sizeof(struct punt_relay)) && g->n_relays <= g->n_records &&
          inside(g, g->matches, g->match_mask + 1, sizeof(struct punt_match)) && g->n_records <= LCPFWD_MAX_PUNTS &&
          g->n_proxies <= g->n_records && g->n_rules <= g->n_records;
 }

@@ -42,15 +42,19 @@ static int request(int s, struct control_message *m, const int *out, unsigned n_
   }
 }
 
-static int32_t port_request(struct lcpfwd *f, enum control_type type, uint32_t id, int tap_fd, char *text) {
-  struct control_message m = {.type = type, .port = id};
+static int32_t asked(struct lcpfwd *f, struct control_message *m, int tap_fd, char *text) {
   int fds[CONTROL_FDS], err;
   unsigned n;
   if (f->control_fd < 0) return -ENOTCONN;
-  err = request(f->control_fd, &m, &tap_fd, tap_fd >= 0, fds, &n);
+  err = request(f->control_fd, m, &tap_fd, tap_fd >= 0, fds, &n);
   while (n) close(fds[--n]);
-  if (err && text) snprintf(text, CONTROL_TEXT, "%s", m.error == err && m.text[0] ? m.text : strerror(-err));
+  if (err && text) snprintf(text, CONTROL_TEXT, "%s", m->error == err && m->text[0] ? m->text : strerror(-err));
   return err;
+}
+
+static int32_t port_request(struct lcpfwd *f, enum control_type type, uint32_t id, int tap_fd, char *text) {
+  struct control_message m = {.type = type, .port = id};
+  return asked(f, &m, tap_fd, text);
 }
 
 static int32_t port_open(struct lcpfwd *f, uint32_t id, int32_t tap_fd, char *text) {
@@ -62,6 +66,16 @@ static int32_t port_close(struct lcpfwd *f, uint32_t id) { return port_request(f
 static int32_t host_set(struct lcpfwd *f, uint32_t id, int32_t tap_fd, char *text) {
   return port_request(f, CONTROL_HOST_SET, id, tap_fd, text);
 }
+
+static int32_t punt_socket(struct lcpfwd *f, const char *path, char *text) {
+  struct control_message m = {.type = CONTROL_PUNT_SOCKET};
+  size_t length = strlen(path);
+  if (length >= sizeof m.text) return -ENAMETOOLONG;
+  memcpy(m.text, path, length);
+  return asked(f, &m, -1, text);
+}
+
+static int32_t punt_clients(struct lcpfwd *f) { return port_request(f, CONTROL_PUNT_CLIENTS, 0, -1, NULL); }
 
 static int connect_to(const char *path) {
   struct sockaddr_un to = {.sun_family = AF_UNIX};
@@ -90,6 +104,8 @@ lcpfwd *lcpfwd_attach(const char *path, int32_t *err) {
     f->port_open = port_open;
     f->port_close = port_close;
     f->host_set = host_set;
+    f->punt_socket = punt_socket;
+    f->punt_clients = punt_clients;
     return f;
   }
   while (n) close(fds[--n]);

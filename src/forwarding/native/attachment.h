@@ -24,6 +24,9 @@ struct lcpfwd {
   int32_t (*port_close)(struct lcpfwd *f, uint32_t id);
   /* Ask it to give the open port id another host (-1: none), as port_open does. */
   int32_t (*host_set)(struct lcpfwd *f, uint32_t id, int32_t tap_fd, char *errtext);
+  /* Ask it to have its punt socket at path ("": none), and to read the clients of a new punt program. */
+  int32_t (*punt_socket)(struct lcpfwd *f, const char *path, char *errtext);
+  int32_t (*punt_clients)(struct lcpfwd *f);
 };
 
 /* Map memfd and become the writer: recovers what a dead writer left. fd is taken over on success.

@@ -19,7 +19,9 @@
 #define CONTROL_WAIT_MS 2000 /* longest that lcpd waits for an answer */
 
 enum control_type { CONTROL_HELLO = 1, CONTROL_PORT_ADD = 2, CONTROL_PORT_DEL = 3, CONTROL_SHUTDOWN = 4,
-                    CONTROL_HOST_SET = 5 };
+                    CONTROL_HOST_SET = 5,
+                    CONTROL_PUNT_SOCKET = 6,  /* text: its path, "": none */
+                    CONTROL_PUNT_CLIENTS = 7 /* there is a new punt program */ };
 
 struct control_message { /* 184 bytes, both ways */
   uint32_t magic;
@@ -28,7 +30,7 @@ struct control_message { /* 184 bytes, both ways */
   uint32_t port;
   int32_t error; /* answer: 0 or -errno */
   uint32_t workers; /* answer to HELLO */
-  char text[CONTROL_TEXT]; /* answer: what failed */
+  char text[CONTROL_TEXT]; /* request: what its type says; answer: what failed */
 };
 
 /* 0 or -errno. fds are borrowed. */

@@ -97,7 +97,13 @@
   X(DROP_PUNT_SIZE, "drop-punt-size")               /* longer than the interconnect's MTU */       \
   X(DROP_REDIRECT_NEIGHBOUR, "drop-redirect-no-neighbour")                                         \
   X(SPAN_COPIES, "span-copies")                     /* mirrored: counted on the port that is mirrored */ \
-  X(SPAN_LOST, "span-lost")                         /* no buffer for the copy, or its interface is gone */
+  X(SPAN_LOST, "span-lost")                         /* no buffer for the copy, or its interface is gone */ \
+  X(PUNT_RELAY, "punt-dhcp-relay")                  /* the DHCP relay has it; its counts say what became of it */ \
+  X(INJECT_L2, "inject-l2")                         /* a client of the punt socket sent it by this interface */ \
+  X(INJECT_ROUTED, "inject-routed")                 /* as if it had come in by this interface */   \
+  X(DROP_OWN_NO_ROUTE, "drop-own-no-route")         /* a packet of a client, or of our own */      \
+  X(DROP_OWN_NO_NEIGHBOUR, "drop-own-no-neighbour")                                                \
+  X(DROP_OWN_TOO_BIG, "drop-own-too-big")
 
 #define LCPFWD_COUNTER_SYMBOL(symbol, name) COUNTER_##symbol,
 enum counter { LCPFWD_COUNTERS(LCPFWD_COUNTER_SYMBOL) COUNTER_COUNT };

@@ -37,10 +37,8 @@ struct datapath {
   unsigned worker;
   uint64_t now_ns; /* CLOCK_MONOTONIC, set by the caller once per burst */
   const struct punt_program *punts; /* of this burst; NULL: there is none */
-  /* Further takers of what is punted, NULL: none. for_us: 1 when it has used p up, whose fate it has set; to_socket: 1
-   * when the datagram was sent. p may be read only while they run. */
-  int (*for_us)(struct datapath *d, struct packet *p);
-  int (*to_socket)(struct datapath *d, const struct packet *p, const char *path);
+  /* The client of the record with these counters gets p when the burst is sent; 0: there is none. NULL: no socket. */
+  int (*to_socket)(struct datapath *d, struct packet *p, uint32_t slot);
   int events;      /* set when an event was pushed; the caller wakes lcpd and clears it */
   struct packet made[MADE_MAX];
   unsigned n_made;

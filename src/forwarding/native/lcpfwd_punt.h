@@ -20,6 +20,7 @@ enum lcpfwd_punt_type {
   LCPFWD_PUNT_REDIRECT = 8, /* what came in by from (0: any port), is to be punted and finds no host leaves by to */
   LCPFWD_PUNT_POLICE = 9,   /* a limit to what is punted, of scope */
   LCPFWD_PUNT_PROXY = 10,   /* questions for source..destination that come in by from are answered with its MAC */
+  LCPFWD_PUNT_RELAY = 11,   /* DHCP of clients in a table goes to the server destination, from source; by to, or routed */
 };
 enum lcpfwd_punt_by { LCPFWD_BY_PORT = 1, LCPFWD_BY_ICMP6 = 2, LCPFWD_BY_PROTOCOL = 3, LCPFWD_BY_REASON = 4 };
 #define LCPFWD_PUNT_RX 1u
@@ -27,7 +28,7 @@ enum lcpfwd_punt_by { LCPFWD_BY_PORT = 1, LCPFWD_BY_ICMP6 = 2, LCPFWD_BY_PROTOCO
 #define LCPFWD_PUNT_PERMIT 4u  /* RULE */
 #define LCPFWD_PUNT_KBPS 8u    /* POLICE: rate is kbit/s and burst bytes; else packets/s and ms of the rate */
 #define LCPFWD_PUNT_NEXTHOP 16u /* REDIRECT: rewritten to the neighbour destination; else it leaves as received */
-#define LCPFWD_PUNT_MAC 32u    /* ABX: what the destination MAC of unicast becomes; REDIRECT: the neighbour's, if none is known */
+#define LCPFWD_PUNT_MAC 32u    /* ABX: what the destination MAC of unicast becomes; REDIRECT, RELAY: the neighbour's */
 
 struct lcpfwd_punt { /* 208 bytes; what a type does not use is 0 */
   uint8_t type;  /* enum lcpfwd_punt_type */
@@ -49,7 +50,12 @@ struct lcpfwd_punt { /* 208 bytes; what a type does not use is 0 */
   uint16_t source_ports[2], destination_ports[2]; /* RULE: first and last; types and codes of ICMP */
   uint8_t tcp_mask, tcp_value; /* RULE */
   uint8_t pad[2];
-  char path[108]; /* SOCKET */
+  union {
+    char path[108]; /* SOCKET */
+    struct { /* RELAY: ids of tables, 0: there is none. table is kept as well, server_number too */
+      uint32_t relay_table, relay_local, server_table, server_number;
+    };
+  };
 };
 #define LCPFWD_MAX_PUNTS 4096u      /* records of a program */
 #define LCPFWD_MAX_PUNT_SLOTS 4096u /* slots 1..4095 */
@@ -71,7 +77,8 @@ struct lcpfwd;
 
 /* Replace the program by n records, at once; their slots are filled in. On an error nothing has changed and *bad is
  * the record that is wrong (n: none is): -EINVAL a field, -ENODEV a port, -ESTALE its generation, -EEXIST two of a
- * sort that can be there once, -EOPNOTSUPP a TUN port, -ENOSPC. */
+ * sort that can be there once, -EOPNOTSUPP a TUN port, -ENOSPC. A client that the forwarder cannot have is an error
+ * with the program in force. */
 int32_t lcpfwd_punts_set(struct lcpfwd *f, struct lcpfwd_punt *records, uint32_t n, uint32_t *bad);
 /* The records whose ports are there; returns how many there are. */
 int32_t lcpfwd_punts_dump(struct lcpfwd *f, struct lcpfwd_punt *out, uint32_t max);
@@ -80,6 +87,12 @@ int32_t lcpfwd_punt_count(struct lcpfwd *f, uint32_t slot, struct lcpfwd_punt_co
 const char *lcpfwd_reason_name(uint32_t reason);
 /* Packets punted for it on all ports, -1 where that is not counted by itself. */
 int64_t lcpfwd_reason_packets(struct lcpfwd *f, uint32_t reason);
+/* Counters of the plane as a whole: of the punt socket and of the DHCP relay. NULL and -EINVAL behind the last. */
+const char *lcpfwd_plane_counter_name(uint32_t which);
+int64_t lcpfwd_plane_counter(struct lcpfwd *f, uint32_t which);
+/* Open the punt socket at path ("": none, and the one that there was ends). One that is there at that path stays.
+ * errtext (160 bytes, may be NULL) says what failed: then there is none. */
+int32_t lcpfwd_punt_socket(struct lcpfwd *f, const char *path, char *errtext);
 
 #pragma GCC visibility pop
 

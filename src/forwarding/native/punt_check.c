@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "punts.h"
+#include "puntsock.h"
 #include "writer.h"
 
 #define MOST_RATE 4000000000u
@@ -78,6 +79,17 @@ static int redirect_ok(const struct region *r, const struct lcpfwd_punt *p) {
   return err ? err : is_af(p->af) ? 0 : -EINVAL;
 }
 
+static int relay_ok(const struct region *r, const struct lcpfwd_punt *p) {
+  static const uint8_t none[16];
+  if (!is_af(p->af) || !memcmp(p->source, none, 16) || !memcmp(p->destination, none, 16))
+    return -EINVAL;
+  if (p->relay_table >= LCPFWD_MAX_TABLES || p->relay_local >= LCPFWD_MAX_TABLES || p->server_table >= LCPFWD_MAX_TABLES)
+    return -EINVAL;
+  if (!p->to)
+    return p->flags & LCPFWD_PUNT_MAC ? -EINVAL : 0;
+  return p->flags & LCPFWD_PUNT_MAC ? port_ok(r, p->to, p->to_generation) : -EINVAL;
+}
+
 static int fields_ok(const struct region *r, const struct lcpfwd_punt *records, uint32_t i) {
   const struct lcpfwd_punt *p = &records[i];
   unsigned bytes = p->af == LCPFWD_AF_INET ? 4 : 16;
@@ -92,7 +104,8 @@ static int fields_ok(const struct region *r, const struct lcpfwd_punt *records, 
     case LCPFWD_PUNT_HOST: return match_ok(p);
     case LCPFWD_PUNT_SOCKET:
       err = match_ok(p);
-      return err ? err : p->path[0] && memchr(p->path, 0, sizeof p->path) ? 0 : -EINVAL;
+      return err ? err : p->path[0] == '/' && memchr(p->path, 0, sizeof p->path) ? 0 : -EINVAL;
+    case LCPFWD_PUNT_RELAY: return relay_ok(r, p);
     case LCPFWD_PUNT_REDIRECT: return redirect_ok(r, p);
     case LCPFWD_PUNT_POLICE:
       return p->scope < LCPFWD_SCOPES && p->rate && p->rate <= MOST_RATE && p->burst ? 0 : -EINVAL;
@@ -118,6 +131,7 @@ static int same(const struct lcpfwd_punt *a, const struct lcpfwd_punt *b) {
     case LCPFWD_PUNT_REDIRECT: return a->af == b->af && a->from == b->from;
     case LCPFWD_PUNT_POLICE: return a->scope == b->scope;
     case LCPFWD_PUNT_PROXY: return a->from == b->from && a->af == b->af && !memcmp(a->source, b->source, 16);
+    case LCPFWD_PUNT_RELAY: return a->af == b->af && a->table == b->table && !memcmp(a->destination, b->destination, 16);
     default: return 0; /* rules may repeat themselves */
   }
 }
@@ -126,17 +140,43 @@ static int same(const struct lcpfwd_punt *a, const struct lcpfwd_punt *b) {
 static int unused_ok(const struct lcpfwd_punt *p) {
   int sink = p->type == LCPFWD_PUNT_HOST || p->type == LCPFWD_PUNT_SOCKET;
   int alone = sink || p->type == LCPFWD_PUNT_RULE || p->type == LCPFWD_PUNT_POLICE;
-  if ((alone && (p->from || p->from_generation)) || (!p->from && p->from_generation))
+  if (((alone || p->type == LCPFWD_PUNT_RELAY) && (p->from || p->from_generation)) || (!p->from && p->from_generation))
     return 0;
   if (((alone || p->type == LCPFWD_PUNT_PROXY) && (p->to || p->to_generation)) || (!sink && p->by))
     return 0;
   return p->type != LCPFWD_PUNT_RULE || p->slot == 0;
 }
 
+/* As many of its sort before it as there is room for? */
+static int no_room(const struct lcpfwd_punt *records, uint32_t i) {
+  const struct lcpfwd_punt *p = &records[i], *k;
+  unsigned n = 0;
+  if (p->type == LCPFWD_PUNT_RELAY) {
+    for (k = records; k < p; k++)
+      n += k->type == p->type && k->af == p->af && k->table == p->table && !memcmp(k->source, p->source, 16);
+    return n >= RELAY_SERVERS;
+  }
+  if (p->type != LCPFWD_PUNT_SOCKET)
+    return 0;
+  for (k = records; k < p; k++) {
+    const struct lcpfwd_punt *before = records;
+    if (k->type != LCPFWD_PUNT_SOCKET)
+      continue;
+    if (!strcmp(k->path, p->path))
+      return 0; /* the same client */
+    while (before < k && (before->type != LCPFWD_PUNT_SOCKET || strcmp(before->path, k->path)))
+      before++;
+    n += before == k;
+  }
+  return n >= PUNTSOCK_CLIENTS;
+}
+
 int punts_check(const struct region *r, const struct lcpfwd_punt *records, uint32_t n, uint32_t i) {
   if (n > LCPFWD_MAX_PUNTS)
     return -ENOSPC;
   int err = records[i].slot >= LCPFWD_MAX_PUNT_SLOTS || !unused_ok(&records[i]) ? -EINVAL : fields_ok(r, records, i);
+  if (!err && no_room(records, i))
+    err = -ENOSPC;
   for (uint32_t k = 0; k < i && !err; k++)
     if (same(&records[k], &records[i]) || (records[i].slot && records[k].slot == records[i].slot))
       err = -EEXIST;

@@ -144,18 +144,16 @@ static void redirect_fill(struct building *b, const struct lcpfwd_punt *p) {
     PART(b, struct punt_port, ports)[b->g->port_of[p->from] - 1].redirect[six] = target;
 }
 
-static void match_fill(struct building *b, const struct lcpfwd_punt *p, uint32_t record) {
+static void match_fill(struct building *b, const struct lcpfwd_punt *p) {
   struct punt_match *m = PART(b, struct punt_match, matches);
   uint32_t key = match_key(p->by, p->af, p->protocol, p->number), i = (uint32_t)mix64(key) & b->g->match_mask;
   while (m[i].key && m[i].key != key)
     i = (i + 1) & b->g->match_mask;
   m[i].key = key;
-  if (p->type == LCPFWD_PUNT_HOST) {
+  if (p->type == LCPFWD_PUNT_HOST)
     m[i].host = p->slot;
-  } else {
+  else
     m[i].socket = p->slot;
-    m[i].record = record;
-  }
   b->g->n_matches++;
   b->g->reasons |= p->by == LCPFWD_BY_REASON;
 }
@@ -177,6 +175,30 @@ static void police_fill(struct building *b, const struct lcpfwd_punt *p) {
   }
 }
 
+static int relays_of(const struct punt_relay *r, const struct lcpfwd_punt *p) {
+  return r->config.family == p->af && r->number == p->table && !memcmp(r->config.source, p->source, 16);
+}
+
+/* Records of one table, family and source are servers of one relay. Past those that fit, punts_check has refused. */
+static void relay_fill(struct building *b, const struct lcpfwd_punt *p) {
+  struct punt_relay *r = PART(b, struct punt_relay, relays), *end = r + b->g->n_relays;
+  while (r < end && !relays_of(r, p))
+    r++;
+  if (r == end) {
+    b->g->n_relays++;
+    r->config.family = p->af;
+    r->table = p->relay_table;
+    r->number = p->table;
+    r->local = p->relay_local;
+    memcpy(r->config.source, p->source, 16);
+  }
+  unsigned i = r->config.n_servers++;
+  memcpy(r->config.server[i].address, p->destination, 16);
+  r->config.server[i].domain = p->server_table;
+  r->slot[i] = p->slot;
+  r->peer[i] = p->to ? (uint16_t)(target_add(b, p) + 1) : 0;
+}
+
 /* Entries of the ports that come up, in the order in which they do. */
 static void ports_find(struct building *b) {
   struct punt_program *g = b->g;
@@ -195,7 +217,7 @@ static void ports_find(struct building *b) {
 }
 
 struct punt_program *punts_compile(const struct region *r, const struct lcpfwd_punt *records, uint32_t n) {
-  uint32_t ports = 0, targets = 0, rules = 0, proxies = 0, matches = 0, slots = 8, end = sizeof(struct punt_program);
+  uint32_t ports = 0, targets = 0, rules = 0, proxies = 0, relays = 0, matches = 0, slots = 8, end = sizeof(struct punt_program);
   for (uint32_t i = 0; i < n; i++) {
     const struct lcpfwd_punt *p = &records[i];
     ports += has_from(p);
@@ -203,6 +225,7 @@ struct punt_program *punts_compile(const struct region *r, const struct lcpfwd_p
     targets += p->type == LCPFWD_PUNT_SPAN; /* one for each direction */
     rules += p->type == LCPFWD_PUNT_RULE;
     proxies += p->type == LCPFWD_PUNT_PROXY;
+    relays += p->type == LCPFWD_PUNT_RELAY;
     matches += p->by != 0;
   }
   while (slots < 2 * matches)
@@ -212,6 +235,7 @@ struct punt_program *punts_compile(const struct region *r, const struct lcpfwd_p
   layout.targets = part(&end, targets * sizeof(struct punt_target));
   layout.rules = part(&end, rules * sizeof(struct punt_rule));
   layout.proxies = part(&end, proxies * sizeof(struct punt_proxy));
+  layout.relays = part(&end, relays * sizeof(struct punt_relay));
   layout.matches = part(&end, slots * sizeof(struct punt_match));
   layout.records = part(&end, n * sizeof(struct lcpfwd_punt));
   struct punt_program *g = calloc(1, end);
@@ -231,9 +255,11 @@ struct punt_program *punts_compile(const struct region *r, const struct lcpfwd_p
     if (records[i].type == LCPFWD_PUNT_REDIRECT)
       redirect_fill(&b, &records[i]);
     else if (records[i].type == LCPFWD_PUNT_HOST || records[i].type == LCPFWD_PUNT_SOCKET)
-      match_fill(&b, &records[i], i);
+      match_fill(&b, &records[i]);
     else if (records[i].type == LCPFWD_PUNT_POLICE)
       police_fill(&b, &records[i]);
+    else if (records[i].type == LCPFWD_PUNT_RELAY)
+      relay_fill(&b, &records[i]);
   }
   return g;
 }

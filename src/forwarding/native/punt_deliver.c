@@ -104,6 +104,16 @@ static void look(const struct datapath *d, struct sinks *s, uint32_t key) {
   if (m) s->match[s->n++] = m;
 }
 
+/* Only the first fragment has ports, and to put a datagram together is the kernel's: all of it goes to the host, and
+ * what a client does not get is counted. */
+static void look_port(struct datapath *d, struct sinks *s, const struct packet *p, const struct upper *u) {
+  unsigned af = p->ethertype == TYPE_IP4 ? LCPFWD_AF_INET : LCPFWD_AF_INET6;
+  uint32_t key = match_key(LCPFWD_BY_PORT, af, u->protocol, u->destination);
+  if (!u->fragment) return look(d, s, key);
+  const struct punt_match *m = punts_match(d->punts, key);
+  if (m && m->socket) slot_drop(d, m->socket, p->len);
+}
+
 /* What IPsec would have taken, had there been a tunnel for it: RFC 3948 tells IKE (SPI 0) from ESP in UDP. */
 static unsigned ipsec_reason(const struct packet *p, const struct upper *u) {
   static const uint8_t zero[4];
@@ -114,14 +124,14 @@ static unsigned ipsec_reason(const struct packet *p, const struct upper *u) {
   return (memcmp(p->data + u->at + 8, zero, 4) ? REASON_IPSEC4_TUNNEL : REASON_IPSEC4_IKE) + six;
 }
 
-static void find_sinks(const struct datapath *d, const struct packet *p, struct sinks *s) {
+static void find_sinks(struct datapath *d, const struct packet *p, struct sinks *s) {
   unsigned af = p->ethertype == TYPE_IP4 ? LCPFWD_AF_INET : LCPFWD_AF_INET6, reason = punt_reason(p->counter);
   struct upper u;
   s->n = 0;
   if (reason < REASONS) look(d, s, match_key(LCPFWD_BY_REASON, 0, 0, reason));
   if (!for_us(p) || !upper_find(p, &u)) return;
   if (u.protocol == PROTO_ICMP6 && u.have) look(d, s, match_key(LCPFWD_BY_ICMP6, 0, 0, u.source));
-  if ((u.protocol == PROTO_TCP || u.protocol == PROTO_UDP) && u.have) look(d, s, match_key(LCPFWD_BY_PORT, af, u.protocol, u.destination));
+  if ((u.protocol == PROTO_TCP || u.protocol == PROTO_UDP) && u.have) look_port(d, s, p, &u);
   look(d, s, match_key(LCPFWD_BY_PROTOCOL, af, u.protocol, 0));
   if (!d->punts->reasons || s->n == 4) return;
   reason = ipsec_reason(p, &u);
@@ -129,7 +139,7 @@ static void find_sinks(const struct datapath *d, const struct packet *p, struct 
 }
 
 /* 1: the host is to have it. */
-static int sink_all(struct datapath *d, const struct packet *p, const struct sinks *s) {
+static int sink_all(struct datapath *d, struct packet *p, const struct sinks *s) {
   int host = s->n == 0;
   for (unsigned i = 0; i < s->n; i++) {
     const struct punt_match *m = s->match[i];
@@ -138,7 +148,7 @@ static int sink_all(struct datapath *d, const struct packet *p, const struct sin
       host = 1;
     }
     if (!m->socket) continue;
-    if (d->to_socket && d->to_socket(d, p, program_records(d->punts)[m->record].path)) slot_count(d, m->socket, p->len);
+    if (d->to_socket && d->to_socket(d, p, m->socket)) slot_count(d, m->socket, p->len);
     else slot_drop(d, m->socket, p->len);
   }
   return host;
@@ -200,7 +210,7 @@ void punts_deliver(struct datapath *d, struct packet *p) {
   struct sinks s = {.n = 0};
   if (d->punts) {
     if (!punts_police(d, p)) return drop(p, COUNTER_DROP_POLICED);
-    if (d->for_us && for_us(p) && d->for_us(d, p)) return;
+    if (d->punts->n_relays && relay_take(d, p, for_us(p))) return;
     if (d->punts->n_matches) find_sinks(d, p, &s);
   }
   if (!sink_all(d, p, &s)) {

@@ -19,6 +19,8 @@ unsigned punts_mirror(struct datapath *d, const struct packet *p, uint16_t *out)
 int punts_police(struct datapath *d, const struct packet *p);
 /* Is p a question for an address that a proxy answers for? Then it is used up. */
 int proxy_answer(struct datapath *d, const struct punt_port *at, const struct ingress *in, struct packet *p);
+/* Is p the DHCP relay's? Then it is used up. for_us: it is for the router itself. */
+int relay_take(struct datapath *d, struct packet *p, int for_us);
 /* The port that a target names and the one with its wire; NULL: one of them has ended. */
 const struct port_entry *target_port(const struct datapath *d, const struct punt_target *t, const struct port_entry **device);
 /* As it is, in the arena; NULL: no room. What was made before may have been sent. */

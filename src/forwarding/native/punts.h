@@ -9,6 +9,7 @@
 
 #include "frame.h"
 #include "reader.h"
+#include "relay.h"
 
 struct writer;
 
@@ -48,14 +49,12 @@ struct punt_port {
   uint16_t span_rx, n_span_rx, span_tx, n_span_tx, osi, n_osi, rule, n_rules, proxy, n_proxies;
 };
 
-enum punt_sink_kind { SINK_NONE = 0, SINK_HOST = 1, SINK_SOCKET = 2 };
-
 /* Slot of an open hash: a match has one sink of each kind. */
 struct punt_match {
   uint32_t key; /* match_key; 0: free */
   uint32_t host;   /* slot, 0: none */
   uint32_t socket; /* slot, 0: none */
-  uint32_t record; /* of the socket */
+  uint32_t pad;
 };
 
 struct punt_police {
@@ -65,6 +64,15 @@ struct punt_police {
   uint64_t depth;     /* of the bucket, in the same */
 };
 
+/* The DHCP relay of one table, family and source. table: 0 where it is not there, number: what it is called. local: the table of our own addresses, which is looked at first. What goes
+ * to server i is counted by slot[i]; with peer[i] it leaves for the neighbour of that target. */
+struct punt_relay {
+  struct relay_config config; /* domains are tables */
+  uint32_t table, number, local;
+  uint32_t slot[RELAY_SERVERS];
+  uint16_t peer[RELAY_SERVERS]; /* target + 1, 0: routed */
+};
+
 struct punt_program {
   uint32_t bytes;
   uint32_t n_records, records;
@@ -72,6 +80,7 @@ struct punt_program {
   uint32_t n_targets, targets;
   uint32_t n_rules, rules;
   uint32_t n_proxies, proxies;
+  uint32_t n_relays, relays;
   uint32_t match_mask, matches; /* n - 1 */
   uint32_t n_matches, reasons;  /* how many; 1: some are by reason */
   uint32_t span_tx;             /* some port has one */
@@ -90,6 +99,7 @@ PROGRAM_AT(struct punt_port, ports)
 PROGRAM_AT(struct punt_target, targets)
 PROGRAM_AT(struct punt_rule, rules)
 PROGRAM_AT(struct punt_proxy, proxies)
+PROGRAM_AT(struct punt_relay, relays)
 PROGRAM_AT(struct punt_match, matches)
 #undef PROGRAM_AT
 

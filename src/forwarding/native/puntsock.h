@@ -45,7 +45,9 @@ struct punt_descriptor {
   X(PUNT_RX_ERROR, "Socket RX error")           /* an IP packet that is not well formed */                        \
   X(PUNT_RX_LONG, "Socket RX too long")         /* more than FRAME_MAX bytes; VPP cuts at its buffer, silently */ \
   X(PUNT_RX_SHORT, "socket read failure")       /* at most 28 bytes in all, or the socket failed */               \
-  X(PUNT_RX_ACTION, "invalid packet descriptor")
+  X(PUNT_RX_ACTION, "invalid packet descriptor")                                                                  \
+  X(PUNT_RX_INTERFACE, "Socket RX no interface") /* counted by who sends it on: its number is of none */          \
+  X(PUNT_RX_DOWN, "Socket RX interface down")
 
 #define PUNT_FATE_ID(id, name) id,
 enum punt_fate { PUNT_FATES(PUNT_FATE_ID) PUNT_FATE_COUNT };

@@ -26,6 +26,7 @@
 #define MAX_ADJACENCIES (1u << 18)
 #define EVENT_RING 1024u /* events of one worker, a power of two */
 #define TRACE_RING 512u  /* packets of one worker, a power of two */
+#define PLANE_SLOTS 64u  /* room for the counters of plane.h */
 
 #define LOAD(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #define STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
@@ -130,6 +131,7 @@ struct region_head {
   uint64_t counters[LCPFWD_MAX_WORKERS][LCPFWD_MAX_PORTS][COUNTER_SLOTS];
   struct packet_count adjacency_counts[LCPFWD_MAX_WORKERS][MAX_ADJACENCIES];
   struct lcpfwd_punt_count punt_counts[LCPFWD_MAX_WORKERS][LCPFWD_MAX_PUNT_SLOTS];
+  uint64_t plane[LCPFWD_MAX_WORKERS][PLANE_SLOTS]; /* see plane.h */
 };
 
 /* Where chunks begin; the least memory is this and one chunk. */

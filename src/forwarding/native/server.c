@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "puntclients.h"
 #include "worker.h"
 
 #define CONNECTIONS 8u
@@ -33,6 +34,7 @@ struct server {
   unsigned workers, next_worker;
   struct worker *worker[LCPFWD_MAX_WORKERS];
   struct port_set *set; /* the published one */
+  struct puntsock punt; /* fd -1: there is none */
   int stopping;
 };
 
@@ -47,18 +49,29 @@ static void say(const char *format, ...) {
 
 /* --- ports --------------------------------------------------------------------------------------- */
 
-/* Publish a copy of the set in which id is io, and return when no worker uses the old one. */
-static int set_port(struct server *s, unsigned id, struct port_io *io) {
+/* A copy of the set, to be changed; NULL: no memory. */
+static struct port_set *set_copy(const struct server *s) {
   struct port_set *now = malloc(sizeof *now);
+  if (now) *now = *s->set;
+  return now;
+}
+
+/* Returns when no worker uses the set before. */
+static void set_publish(struct server *s, struct port_set *now) {
+  for (unsigned i = 0; i < s->workers; i++) worker_publish(s->worker[i], now);
+  free(s->set);
+  s->set = now;
+}
+
+/* Publish a set in which id is io. */
+static int set_port(struct server *s, unsigned id, struct port_io *io) {
+  struct port_set *now = set_copy(s);
   if (!now) return -ENOMEM;
-  *now = *s->set;
   now->io[id] = io;
   memset(now->n_mine, 0, sizeof now->n_mine);
   for (unsigned i = 1; i < LCPFWD_MAX_PORTS; i++)
     if (now->io[i]) now->mine[now->io[i]->worker][now->n_mine[now->io[i]->worker]++] = (uint16_t)i;
-  for (unsigned i = 0; i < s->workers; i++) worker_publish(s->worker[i], now);
-  free(s->set);
-  s->set = now;
+  set_publish(s, now);
   return 0;
 }
 
@@ -159,6 +172,52 @@ static int host_set(struct server *s, unsigned id, int tap) {
   return (failed ? worker_poll : worker_poll_host)(s->worker[now->worker], now, 1);
 }
 
+/* --- the punt socket ----------------------------------------------------------------------------- */
+
+/* Clients as the program names them: new ones first, those of before when no worker sends to them any more. */
+static int clients_set(struct server *s) {
+  uint8_t before[LCPFWD_MAX_PUNT_SLOTS];
+  struct port_set *now = s->punt.fd < 0 ? NULL : set_copy(s);
+  if (!now) return s->punt.fd < 0 ? 0 : -ENOMEM;
+  memcpy(before, now->client, sizeof before);
+  int err = clients_open(&s->punt, &s->region, now->client);
+  set_publish(s, now);
+  clients_close(&s->punt, before);
+  return err;
+}
+
+static int socket_close(struct server *s) {
+  struct port_set *now = set_copy(s);
+  if (!now) return -ENOMEM;
+  now->punt = NULL;
+  memset(now->client, 0, sizeof now->client);
+  set_publish(s, now);
+  int err = worker_poll_punt(s->worker[0], &s->punt, 0);
+  if (err) say("punt socket: cannot end its watch: %s", strerror(-err));
+  puntsock_close(&s->punt);
+  return 0;
+}
+
+/* text: the path; and what has failed. */
+static int socket_set(struct server *s, char *text) {
+  char path[CONTROL_TEXT];
+  memcpy(path, text, sizeof path);
+  memset(text, 0, CONTROL_TEXT);
+  if (s->punt.fd >= 0 && !strcmp(s->punt.at.sun_path, path)) return 0;
+  int err = s->punt.fd >= 0 ? socket_close(s) : 0;
+  if (err || !path[0]) return err;
+  struct port_set *now = set_copy(s);
+  err = now ? puntsock_open(&s->punt, path, text, CONTROL_TEXT) : -ENOMEM;
+  if (!err && (err = worker_poll_punt(s->worker[0], &s->punt, 1))) puntsock_close(&s->punt);
+  if (err) {
+    free(now);
+    return err;
+  }
+  now->punt = &s->punt;
+  set_publish(s, now);
+  return clients_set(s);
+}
+
 /* --- requests ------------------------------------------------------------------------------------ */
 
 static void connection_close(struct server *s, unsigned i) {
@@ -191,7 +250,7 @@ static void hello(struct server *s, unsigned i, struct control_message *m) {
 }
 
 static void request(struct server *s, unsigned i, struct control_message *m, int *fds, unsigned n) {
-  memset(m->text, 0, sizeof m->text);
+  if (m->type != CONTROL_PUNT_SOCKET) memset(m->text, 0, sizeof m->text);
   if (m->type == CONTROL_HELLO) return hello(s, i, m);
   int known = m->port > 0 && m->port < LCPFWD_MAX_PORTS;
   if (s->writer != (int)i) {
@@ -204,6 +263,11 @@ static void request(struct server *s, unsigned i, struct control_message *m, int
   } else if (m->type == CONTROL_PORT_DEL) {
     m->error = known ? port_close(s, m->port) : -EINVAL;
     if (!m->error) PUBLISH(&s->region.head->ports[m->port].state, PORT_FREE);
+  } else if (m->type == CONTROL_PUNT_SOCKET) {
+    m->error = socket_set(s, m->text);
+    if (m->error) say("punt socket: %s", m->text[0] ? m->text : strerror(-m->error));
+  } else if (m->type == CONTROL_PUNT_CLIENTS) {
+    m->error = clients_set(s);
   } else if (m->type == CONTROL_SHUTDOWN) {
     m->error = 0;
     s->stopping = 1;
@@ -306,7 +370,7 @@ static void serve(struct server *s) {
 }
 
 int control_serve(const char *path, uint64_t memory, unsigned workers) {
-  struct server s = {.listener = -1, .signals = -1, .event_fd = -1, .lock = -1, .writer = -1, .region = {.fd = -1}};
+  struct server s = {.listener = -1, .signals = -1, .event_fd = -1, .lock = -1, .writer = -1, .region = {.fd = -1}, .punt = {.fd = -1}};
   for (unsigned i = 0; i < CONNECTIONS; i++) s.connection[i] = -1;
   int err = start(&s, path, memory, workers);
   if (err) {
@@ -316,6 +380,7 @@ int control_serve(const char *path, uint64_t memory, unsigned workers) {
   }
   say("listening at %s, %u worker%s", path, workers, workers == 1 ? "" : "s");
   serve(&s);
+  if (s.punt.fd >= 0 && (err = socket_close(&s))) say("punt socket: %s", strerror(-err));
   for (unsigned i = 1; i < LCPFWD_MAX_PORTS; i++) {
     err = port_close(&s, i);
     if (err) say("port %u: %s", i, strerror(-err));

@@ -18,6 +18,7 @@ static int extensions(const struct packet *p, struct upper *u) {
     if (u->protocol == PROTO_FRAGMENT) {
       n = 8;
       u->later |= (load_be16(h + 2) & 0xfff8) != 0;
+      u->fragment |= (load_be16(h + 2) & 0xfff9) != 0; /* RFC 6946: one that is all of it is none */
     } else {
       n = u->protocol == PROTO_AH ? 4u * h[1] + 8u : 8u * h[1] + 8u;
     }
@@ -41,6 +42,7 @@ static int find4(const struct packet *p, struct upper *u) {
     return 0;
   u->protocol = ip[9];
   u->later = (load_be16(ip + 6) & 0x1fff) != 0;
+  u->fragment = (load_be16(ip + 6) & 0x3fff) != 0;
   u->at = p->l3 + ihl;
   u->end = p->l3 + total;
   return 1;

@@ -15,6 +15,7 @@ struct upper {
   uint16_t source, destination; /* ports of TCP and UDP (and what is built alike), type and code of ICMP; host order */
   uint8_t protocol;
   uint8_t tcp_flags;
+  uint8_t fragment;  /* one of several */
   uint8_t later;     /* a fragment that is not the first: it has no upper header */
   uint8_t have;      /* source, destination (of TCP its flags, too) are in the frame */
 };

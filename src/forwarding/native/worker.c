@@ -8,6 +8,7 @@
  */
 #include "worker.h"
 
+#include "own.h"
 #include "punting.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@
 #define WIRE_DATA 0x10000u /* added to a port's id: the TAP that is its wire */
 #define WAKE_DATA UINT32_MAX
 #define HOSTS_DATA (UINT32_MAX - 1)
+#define PUNT_DATA (UINT32_MAX - 2)
 
 enum side { SIDE_PHY, SIDE_HOST };
 
@@ -144,6 +146,7 @@ static void send_made(struct datapath *d) {
 }
 
 static void send_burst(struct worker *w, unsigned n) {
+  if (__builtin_expect(w->n_clients, 0)) worker_clients_flush(w); /* first: what leaves is changed on its way */
   enqueue_all(w, w->burst, n);
   if (w->path.n_made) send_made(&w->path);
 }
@@ -187,11 +190,29 @@ static void wake_clear(struct worker *w) {
   }
 }
 
+static void poll_punt(struct worker *w) {
+  struct punt_descriptor what[BURST];
+  struct punt_counts counts = {{0}};
+  if (!w->seen->punt) return; /* the watch ends a moment after the set without it */
+  w->large.used = 0;
+  unsigned n = puntsock_receive(w->seen->punt, what, w->burst, BURST, &w->large, &counts);
+  if (n) {
+    inject_burst(&w->path, what, w->burst, n);
+    send_burst(w, n);
+  }
+  worker_count_punt(w, &counts);
+}
+
 static unsigned poll_taps(struct worker *w) {
   struct epoll_event events[EPOLL_EVENTS];
   unsigned work = 0;
   int n = epoll_wait(w->host_epoll, events, EPOLL_EVENTS, 0);
   for (int i = 0; i < n; i++) {
+    if (events[i].data.u32 == PUNT_DATA) {
+      poll_punt(w);
+      work++;
+      continue;
+    }
     int wire = (events[i].data.u32 & WIRE_DATA) != 0;
     struct port_io *io = w->seen->io[events[i].data.u32 & ~WIRE_DATA];
     if (!io || io->failed || (wire ? io->wire->tap : io->host) < 0) continue;
@@ -286,6 +307,11 @@ int worker_poll(struct worker *w, struct port_io *io, int on) {
   return err;
 }
 
+int worker_poll_punt(struct worker *w, const struct puntsock *s, int on) {
+  if (on) return watch(w->host_epoll, s->fd, PUNT_DATA);
+  return epoll_ctl(w->host_epoll, EPOLL_CTL_DEL, s->fd, NULL) < 0 && errno != ENOENT ? -errno : 0;
+}
+
 static void kick(struct worker *w) {
   uint64_t one = 1;
   while (write(w->wake, &one, sizeof one) < 0 && errno == EINTR) {
@@ -309,6 +335,7 @@ int worker_start(struct worker *w, struct region *r, unsigned index, int event_f
   w->path.region = r;
   w->path.worker = index;
   w->path.drain = send_made;
+  w->path.to_socket = worker_to_socket;
   w->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   w->host_epoll = epoll_create1(EPOLL_CLOEXEC);
   w->all_epoll = epoll_create1(EPOLL_CLOEXEC);

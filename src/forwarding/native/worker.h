@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "datapath.h"
+#include "puntsock.h"
 #include "wire.h"
 
 struct port_io {
@@ -27,6 +28,15 @@ struct port_set {
   struct port_io *io[LCPFWD_MAX_PORTS];
   uint16_t mine[LCPFWD_MAX_WORKERS][LCPFWD_MAX_PORTS];
   unsigned n_mine[LCPFWD_MAX_WORKERS];
+  struct puntsock *punt;                 /* NULL: there is none */
+  uint8_t client[LCPFWD_MAX_PUNT_SLOTS]; /* of the record with these counters, + 1; 0: none */
+};
+
+/* Packets of a burst for one client of the punt socket. */
+struct socket_queue {
+  unsigned n;
+  struct packet *p[BURST];
+  uint32_t number[BURST], slot[BURST];
 };
 
 struct send_queue {
@@ -51,6 +61,9 @@ struct worker {
   struct send_queue queue[2][LCPFWD_MAX_PORTS]; /* 0: phy, 1: host */
   uint16_t used[2 * LCPFWD_MAX_PORTS];          /* queues with packets: port << 1 | side */
   unsigned n_used;
+  struct socket_queue client[PUNTSOCK_CLIENTS];
+  uint8_t client_used[PUNTSOCK_CLIENTS];
+  unsigned n_clients; /* of them with packets */
 };
 
 /* w: zeroed. Makes descriptors and buffers and starts the thread with its first set. 0 or -errno. */
@@ -60,6 +73,12 @@ void worker_stop(struct worker *w);
 int worker_poll(struct worker *w, struct port_io *io, int on);
 /* The same of its host alone. */
 int worker_poll_host(struct worker *w, struct port_io *io, int on);
+/* The punt socket: one worker receives from it. 0 or -errno. */
+int worker_poll_punt(struct worker *w, const struct puntsock *s, int on);
+/* datapath.to_socket, and the end of a burst for those packets. The worker's own thread. */
+int worker_to_socket(struct datapath *d, struct packet *p, uint32_t slot);
+void worker_clients_flush(struct worker *w);
+void worker_count_punt(struct worker *w, const struct punt_counts *c);
 /* Make the worker read set; returns when it has. */
 void worker_publish(struct worker *w, const struct port_set *set);
 

@@ -4,7 +4,9 @@
 import { execFileSync } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { EmbeddedDataPlane } from '../../../src/forwarding/driver.ts';
-import { decodePunts, encodePunt, reasonNames } from '../../../src/forwarding/puntrecords.ts';
+import { reasonNames } from '../../../src/forwarding/puntlayout.ts';
+import { decodePunts } from '../../../src/forwarding/puntreader.ts';
+import { encodePunt } from '../../../src/forwarding/puntrecords.ts';
 import type { DataPlaneEvent } from '../../../src/lcp/dataplane.ts';
 import { Namespace } from '../../../src/lcp/namespace.ts';
 import type { LcpObject, Link, Neighbour, Pair } from '../../../src/lcp/objects.ts';
@@ -303,7 +305,11 @@ describeReal('interconnects and punts of the embedded plane', () => {
     const names = {
       port: (name: string) => ({ id: ports.indexOf(name), generation: 7n }),
       peer: () => '02:fe:00:00:00:01',
+      table: (family: 4 | 6, number: number) => family + number,
+      behind: (address: string) =>
+        address === '172.30.0.2' ? { name: 'h6ic0', peerMac: '02:fe:00:00:00:02' } : undefined,
     };
+    const relay = { feature: 'dhcp-proxy', table: 100, serverTable: 0 } as const;
     const between = { from: 'wan0', to: 'h6ic0' };
     const kind = 'punt';
     const all: Punt[] = [
@@ -320,6 +326,8 @@ describeReal('interconnects and punts of the embedded plane', () => {
       { kind, feature: 'abx', from: 'lan0.100', to: 'wan0', priority: 0, rules: [], dstMac: '' },
       { kind, feature: 'osi', ...between, protocol: 0x83 },
       { kind, feature: 'host', match: { by: 'icmp6', type: 135 } },
+      { kind, ...relay, family: 4, server: '172.30.0.2', source: '172.30.0.1' },
+      { kind, ...relay, family: 6, server: '2001:db8::2', source: '2001:db8::1' },
       { kind, feature: 'host', match: { by: 'protocol', family: 6, protocol: 89 } },
       { kind, feature: 'socket', match: { by: 'port', family: 6, protocol: 17, port: 65534 }, path: '/run/x/ü.sock' },
       { kind, feature: 'redirect', family: 6, rx: 'wan0', tx: 'h6ic0', nexthop: '2001:db8::1' },
