@@ -89,5 +89,8 @@ export const unsupportedRows = ({ reconciler: r, dataplane, autoPairProblems }: 
   const kernel = [...r.namespaces.values()].flatMap((ns) =>
     unhonouredRows(ns, r.pairs.unpairedRoutes).map((row) => ({ netns: ns.name, ...row })),
   );
-  return [...kernel, ...told('auto-pair', autoPairProblems), ...told(dataplane.name, dataplane.unsupported)];
+  // what punts cannot have is of interest where there are any
+  const isPunting = !r.delta.rows('punt')[Symbol.iterator]().next().done;
+  const punts = told(`${dataplane.name} punts`, isPunting ? dataplane.punts?.unsupported : undefined);
+  return [...kernel, ...told('auto-pair', autoPairProblems), ...told(dataplane.name, dataplane.unsupported), ...punts];
 };

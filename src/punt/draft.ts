@@ -61,6 +61,7 @@ const BARE = {
   multiplex: false,
   customName: '',
   customMac: '',
+  customPeerMac: '',
   mtu: 0,
   addresses: [],
   lender: '',

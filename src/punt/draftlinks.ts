@@ -91,6 +91,8 @@ function replica(spec: AbxSpec | IsisxSpec, request: PuntRequest, o: Obstacles, 
   const wish = new LinkMaker(request, o, allocations).wish(`vpp/interface/${name}`, {
     multiplex: true,
     lender: name,
+    // frames that keep their destination reach a device only by the MAC that they are sent to
+    customPeerMac: o.env.plane.unsupported.has('abx dst-mac') ? (phy?.mac ?? '') : '',
     mtu: phy?.mtu ?? 0,
     table: vrf,
     peerAddresses: addresses,

@@ -25,6 +25,7 @@ export interface LinkWish {
   /** '' : by the rules of names.ts. */
   readonly customName: string;
   readonly customMac: string;
+  readonly customPeerMac: string;
   readonly mtu: number;
   /** Of the data plane's side. */
   readonly addresses: readonly string[];
@@ -55,6 +56,7 @@ export interface Refusal {
 const essence = (w: LinkWish) => [
   w.customName,
   w.customMac,
+  w.customPeerMac,
   w.table,
   w.vrfName,
   w.dhcpClient,
@@ -74,7 +76,7 @@ function objectOf(id: string, wish: LinkWish, owner: string): Interconnect {
     netnsId: wish.netnsId,
     phyIfindex: 0,
     mac: wish.customMac || macOf(byRule, 'fd'),
-    peerMac: macOf(byRule, 'fe'),
+    peerMac: wish.customPeerMac || macOf(byRule, 'fe'),
     mtu: wish.mtu,
     gso: wish.gso,
     socket: wish.socket,

@@ -177,6 +177,14 @@ describe('punts derived from requests', () => {
     expect(d.devices).toMatchObject([{ name: 'tap-zdizj', addresses: ['10.0.0.1/24', '2001:db8::1/64'] }]);
   });
 
+  it('17: where frames keep their destination MAC, the device of the CNF has the MAC of the phy', () => {
+    env.unsupported.set('abx dst-mac', 'VPP sends frames on as they came');
+    const d = derive(ask('x', abx([ospf])));
+    expect(d.interconnects.get('tap-zdizj')).toMatchObject({ peerMac: '02:00:00:00:00:01', mac: '02:fd:82:f5:5b:73' });
+    expect(d.devices[0]?.mac).toBe('02:00:00:00:00:01');
+    expect(d.plans.get('|config|x')?.state).toBe('ready');
+  });
+
   it('17: egress rules are another direction, and an interface in no pair is opened where that is needed', () => {
     env.opensPhys = true;
     env.interfaces.set('eth0', place({ addresses: ['10.0.0.1/24'], ifindex: 7 }));
