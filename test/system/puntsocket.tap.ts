@@ -33,7 +33,8 @@ async function addStory(lab: Lab): Promise<Story> {
   const server = `${lab.dir}/punt.sock`;
   const lcpd = await lab.addRouter({ extra: `punt: { socket: ${server} }\n${puntsTo(`${lab.dir}/client.sock`)}` });
   const hosts = await Promise.all([0, 1].map(async (n) => (await lab.waitLink(`h${n}`, 'eth0')).address ?? ''));
-  for (const n of [0, 1]) await reachable(lab.ns(`h${n}`), `10.0.${1 - n}.2`);
+  for (const n of [0, 1])
+    for (const to of [`10.0.${1 - n}.2`, `fd00:${1 - n}::2`]) await reachable(lab.ns(`h${n}`), to);
   const pairs = await lcpd.json<PairRow[]>(['show', 'pairs']);
   const number = new Map(pairs.map(({ phy, port = 0 }) => [phy, port]));
   return { lab, lcpd, server, mac: (await lab.waitLink('cp', 'e0')).address ?? '', hosts, number };
@@ -138,6 +139,9 @@ async function refuses(t: Test, story: Story): Promise<void> {
   await inject(server, 'l2', numberOf(story, 'p1'), data(60));
   await waitFor('the state to be looked at', async () => (await counted(story, 'socket-rx-interface-down')) === 1);
   await ip(lab.ns('cp'), 'link', 'set', 'e1', 'up');
+  await lab.addressHost(1);
+  await story.lcpd.waitPair('p1', 'up');
+  await reachable(lab.ns('h0'), '10.0.1.2');
 }
 
 system(
