@@ -165,10 +165,16 @@ system(
     lab.defer(() => connected.stop());
     await connected.ready();
     await receives(t, story, connected);
-    await story.lcpd.daemon.stop('SIGTERM');
+    await connected.stop();
+    const again = new PuntClient(receiver.path);
+    lab.defer(() => again.stop());
+    await again.ready();
+    await story.lcpd.daemon.stop('SIGKILL');
+    await sendFrames(lab.ns('h0'), 'eth0', [punted(story)[0]?.frame.toString('hex') ?? '']);
+    await waitFor('packets to go on without lcpd', () => again.got().length === 1);
     await story.lcpd.start();
     await story.lcpd.synced();
-    await receives(t, story, connected);
+    await receives(t, story, again);
   },
   { not: { vpp: 'VPP has its own: test/vpp/puntsocket.tap.ts', 'linux-cp': 'VPP has its own' } },
 );
