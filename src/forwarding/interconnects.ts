@@ -12,7 +12,16 @@ import { messageOf } from '../lib/errors.ts';
 import { ipBytes } from '../lib/ip.ts';
 import { closeFd } from '../lib/libc.ts';
 import { cText, type Devices, isInterconnect, refused } from './devices.ts';
-import { NOTE_SIZE, native, PORT_GSO, PORT_HOSTLESS, PORT_INTERCONNECT, PORT_UP, PORT_WIRE_TAP } from './native.ts';
+import {
+  NOTE_SIZE,
+  native,
+  PORT_GSO,
+  PORT_HOSTLESS,
+  PORT_INTERCONNECT,
+  PORT_UP,
+  PORT_WIRE_MEMIF,
+  PORT_WIRE_TAP,
+} from './native.ts';
 import { encodeInterconnect, macBytes, NEW_MTU, type Port } from './port.ts';
 
 const MARK = 'lcpd punt ';
@@ -28,7 +37,7 @@ interface Note {
 
 /** What the wire is made of; all else is the core's. */
 const wireText = (i: Interconnect): string =>
-  JSON.stringify([i.link, i.netns, i.netnsId, i.phyIfindex, i.mac, i.peerMac, i.mtu, i.gso]);
+  JSON.stringify([i.link, i.netns, i.netnsId, i.phyIfindex, i.mac, i.peerMac, i.mtu, i.gso, i.socket, i.secret]);
 
 /** A TAP with our mark that no port holds: as much of the object as it tells. */
 const orphan = (name: string, netns: string, netnsId: string): Interconnect => ({
@@ -55,7 +64,8 @@ const isMac = (mac: string): boolean => /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(ma
 
 /** What forbids it, undefined when nothing does. */
 const objection = (i: Interconnect): string | undefined => {
-  if (i.link === 'memif') return 'shared memory interfaces cannot be opened';
+  if (i.link === 'memif' && !/^\/[^\0]{1,106}$/.test(i.socket)) return `a socket at '${i.socket}'`;
+  if (i.link === 'memif' && !/^[^\0]{0,24}$/.test(i.secret)) return 'its secret has more than 24 bytes';
   if (!/^[^/\s:%]{1,15}$/.test(i.name)) return 'no device can have this name';
   if (i.link === 'phy') return i.phyIfindex > 0 ? undefined : 'it names no device';
   if (!isMac(i.mac) || !isMac(i.peerMac)) return `MAC addresses ${i.mac} and ${i.peerMac}`;
@@ -154,6 +164,7 @@ export class Interconnects {
       const gone = this.#end(before, elsewhere, stays);
       if (!gone.ok) return gone;
     }
+    if (i.link === 'memif') return this.#add(i, PORT_WIRE_MEMIF, 0, i.mac, i.mtu || NEW_MTU, -1, 0);
     return i.link === 'tap' ? this.#openTap(i) : this.#openPhy(i);
   }
 
@@ -199,7 +210,12 @@ export class Interconnects {
   #add(i: Interconnect, flags: number, phy: number, mac: string, mtu: number, tap: number, ifindex: number) {
     const reason = new Uint8Array(256);
     const bytes = encodeInterconnect(i.name, flags | PORT_INTERCONNECT | PORT_HOSTLESS | PORT_UP, phy, mac, mtu);
-    const id = native().portAdd(this.#forwarder.handle, bytes, tap, reason) as number;
+    const { handle } = this.#forwarder;
+    const id = (
+      i.link === 'memif'
+        ? native().memifAdd(handle, bytes, i.socket, i.secret, reason)
+        : native().portAdd(handle, bytes, tap, reason)
+    ) as number;
     const answer =
       id < 0
         ? refused('PORT_REFUSED', id, cText(reason) || `port of ${i.name}`)

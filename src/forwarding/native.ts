@@ -49,6 +49,7 @@ export const PORT = {
   phy: 216,
   host: 248,
   netns: 264,
+  wireUp: 356,
 } as const;
 export const PORT_UP = 1;
 export const PORT_TUN = 2;
@@ -60,6 +61,7 @@ export const PORT_INTERCONNECT = 64;
 export const PORT_WIRE_TAP = 128;
 export const PORT_GSO = 256;
 export const PORT_HOSTLESS = 512;
+export const PORT_WIRE_MEMIF = 1024;
 /** Most bytes of the note of an interconnect. */
 export const NOTE_SIZE = 4096;
 
@@ -102,6 +104,7 @@ const load = () => {
     close: lib.func('int32_t lcpfwd_close(int32_t)'),
     phyGuard: lib.func('int32_t lcpfwd_phy_guard(int32_t, int32_t)'),
     portAdd: lib.func('int32_t lcpfwd_port_add(void *, const void *, int32_t, void *)'),
+    memifAdd: lib.func('int32_t lcpfwd_memif_add(void *, const void *, const char *, const char *, void *)'),
     portDel: lib.func('int32_t lcpfwd_port_del(void *, uint32_t)'),
     portHost: lib.func('int32_t lcpfwd_port_host(void *, uint32_t, const void *, int32_t, void *)'),
     portNoteSet: lib.func('int32_t lcpfwd_port_note_set(void *, uint32_t, const void *, uint32_t)'),

@@ -23,6 +23,8 @@ export interface Port {
   /** Layer 3, in bytes. */
   readonly mtu: number;
   readonly mac: string;
+  /** Of a memif: whether somebody is connected. */
+  readonly wireUp: boolean;
   /** Port id that this is a sub-interface of, 0: it has a phy. */
   readonly parent: number;
   /** As in Subif. */
@@ -182,6 +184,7 @@ export const decodePorts = (bytes: Uint8Array, count: number): Port[] => {
       netns,
       netnsId,
       mtu: view.getUint32(PORT.mtu, true),
+      wireUp: view.getUint32(PORT.wireUp, true) !== 0,
       mac: macText(b.subarray(PORT.mac, PORT.mac + 6)),
       type: flags & PORT_TUN ? 'tun' : 'tap',
       parent: view.getUint16(PORT.parent, true),

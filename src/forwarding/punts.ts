@@ -11,7 +11,7 @@ import { isProgrammingError, LcpError, messageOf } from '../lib/errors.ts';
 import { errnoName } from '../lib/libc.ts';
 import { type Devices, isInterconnect } from './devices.ts';
 import type { Interconnects } from './interconnects.ts';
-import { native, PORT_HOSTLESS, SIZE } from './native.ts';
+import { native, PORT_HOSTLESS, PORT_WIRE_MEMIF, SIZE } from './native.ts';
 import { counterNames } from './observe.ts';
 import { reasonNames } from './puntlayout.ts';
 import { decodePunts } from './puntreader.ts';
@@ -21,7 +21,6 @@ const MAX_RECORDS = 4096;
 const ENOSPC = -28;
 
 const UNSUPPORTED: ReadonlyMap<string, string> = new Map([
-  ['link memif', 'shared memory interfaces cannot be opened'],
   ['socket tcp', 'a socket gets datagrams, and TCP is no protocol of those'],
   [
     'host unknown',
@@ -289,6 +288,7 @@ const portStats = ({ handle, devices }: PuntsHere): PuntStat[] => {
   const whole = new Map<string, number>();
   for (const name of WHOLE) whole.set(name, 0);
   const stats: PuntStat[] = [];
+  devices.refresh();
   for (const port of devices.all()) {
     if ((native().counters(handle, port.id, values) as number) < 0) continue;
     const value = (name: string): number => Number(values[all.indexOf(name)]);
@@ -299,6 +299,7 @@ const portStats = ({ handle, devices }: PuntsHere): PuntStat[] => {
       stats.push({ object, name, value: value(name) });
     const drops = all.reduce((sum, name, i) => (name.startsWith('drop-tx-') ? sum + Number(values[i]) : sum), 0);
     stats.push({ object, name: 'drops', value: drops });
+    if ((port.flags & PORT_WIRE_MEMIF) !== 0) stats.push({ object, name: 'connected', value: port.wireUp ? 1 : 0 });
   }
   for (const [name, value] of whole) stats.push({ object: '', name, value });
   for (let i = 0; ; i++) {

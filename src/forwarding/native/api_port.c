@@ -13,7 +13,8 @@
 
 #define ERRTEXT 160u /* bytes */
 
-int32_t lcpfwd_port_add(lcpfwd *f, const struct lcpfwd_port *p, int32_t tap_fd, char *errtext) {
+/* memif: path and secret, NULL: its wire is none. */
+static int32_t add(lcpfwd *f, const struct lcpfwd_port *p, int32_t tap_fd, const char *const *memif, char *errtext) {
   char text[ERRTEXT] = "";
   int id = port_reserve(f->writer, p), err = id < 0 ? id : 0;
   if (id < 0) {
@@ -21,7 +22,7 @@ int32_t lcpfwd_port_add(lcpfwd *f, const struct lcpfwd_port *p, int32_t tap_fd, 
   } else if (p->parent) {
     subif_open(f->writer, (unsigned)id);
   } else if (f->port_open) {
-    err = f->port_open(f, (uint32_t)id, tap_fd, text);
+    err = memif ? f->memif_open(f, (uint32_t)id, memif[0], memif[1], text) : f->port_open(f, (uint32_t)id, tap_fd, text);
     if (err < 0)
       port_forget(f->writer, (unsigned)id);
   } else {
@@ -31,6 +32,19 @@ int32_t lcpfwd_port_add(lcpfwd *f, const struct lcpfwd_port *p, int32_t tap_fd, 
   if (errtext)
     memcpy(errtext, text, sizeof text);
   return err < 0 ? err : id;
+}
+
+int32_t lcpfwd_port_add(lcpfwd *f, const struct lcpfwd_port *p, int32_t tap_fd, char *errtext) {
+  if (p->flags & LCPFWD_PORT_WIRE_MEMIF)
+    return -EINVAL;
+  return add(f, p, tap_fd, NULL, errtext);
+}
+
+int32_t lcpfwd_memif_add(lcpfwd *f, const struct lcpfwd_port *p, const char *path, const char *secret, char *errtext) {
+  const char *const memif[2] = {path, secret};
+  if (!(p->flags & LCPFWD_PORT_WIRE_MEMIF) || (p->flags & LCPFWD_PORT_WIRE_TAP) || !(p->flags & LCPFWD_PORT_HOSTLESS))
+    return -EINVAL;
+  return add(f, p, -1, memif, errtext);
 }
 
 int32_t lcpfwd_port_del(lcpfwd *f, uint32_t id) {

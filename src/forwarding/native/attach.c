@@ -61,6 +61,15 @@ static int32_t port_open(struct lcpfwd *f, uint32_t id, int32_t tap_fd, char *te
   return port_request(f, CONTROL_PORT_ADD, id, tap_fd, text);
 }
 
+static int32_t memif_open(struct lcpfwd *f, uint32_t id, const char *path, const char *secret, char *text) {
+  struct control_message m = {.type = CONTROL_PORT_ADD, .port = id};
+  size_t length = strlen(path) + 1;
+  if (length + strlen(secret) >= sizeof m.text) return -ENAMETOOLONG;
+  memcpy(m.text, path, length);
+  memcpy(m.text + length, secret, strlen(secret));
+  return asked(f, &m, -1, text);
+}
+
 static int32_t port_close(struct lcpfwd *f, uint32_t id) { return port_request(f, CONTROL_PORT_DEL, id, -1, NULL); }
 
 static int32_t host_set(struct lcpfwd *f, uint32_t id, int32_t tap_fd, char *text) {
@@ -102,6 +111,7 @@ lcpfwd *lcpfwd_attach(const char *path, int32_t *err) {
     f->control_fd = s;
     f->event_fd = fds[1];
     f->port_open = port_open;
+    f->memif_open = memif_open;
     f->port_close = port_close;
     f->host_set = host_set;
     f->punt_socket = punt_socket;

@@ -20,6 +20,8 @@ struct lcpfwd {
    * the entry's phy_ifindex, takes a copy of tap_fd, sets state to PORT_OPEN (release) and answers.
    * 0 or -errno and errtext (160 bytes, never NULL here); on failure the state stays as it is. */
   int32_t (*port_open)(struct lcpfwd *f, uint32_t id, int32_t tap_fd, char *errtext);
+  /* The same where the wire is a memif. */
+  int32_t (*memif_open)(struct lcpfwd *f, uint32_t id, const char *path, const char *secret, char *errtext);
   /* Ask it to close: sets PORT_FREE when no worker uses the descriptors any more, then answers. */
   int32_t (*port_close)(struct lcpfwd *f, uint32_t id);
   /* Ask it to give the open port id another host (-1: none), as port_open does. */

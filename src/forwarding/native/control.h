@@ -18,7 +18,8 @@
 #define CONTROL_FDS 2u     /* most descriptors of one message */
 #define CONTROL_WAIT_MS 2000 /* longest that lcpd waits for an answer */
 
-enum control_type { CONTROL_HELLO = 1, CONTROL_PORT_ADD = 2, CONTROL_PORT_DEL = 3, CONTROL_SHUTDOWN = 4,
+enum control_type { CONTROL_HELLO = 1, CONTROL_PORT_ADD = 2, /* text: of a memif its path, end, secret */
+                    CONTROL_PORT_DEL = 3, CONTROL_SHUTDOWN = 4,
                     CONTROL_HOST_SET = 5,
                     CONTROL_PUNT_SOCKET = 6,  /* text: its path, "": none */
                     CONTROL_PUNT_CLIENTS = 7 /* there is a new punt program */ };

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LCPFWD_ABI 3u /* bump with every change of this file or of the shared layout */
+#define LCPFWD_ABI 4u /* bump with every change of this file or of the shared layout */
 
 #define LCPFWD_AF_INET 4u
 #define LCPFWD_AF_INET6 6u
@@ -139,6 +139,7 @@ struct lcpfwd_mroute { /* 176 bytes */
 #define LCPFWD_PORT_WIRE_TAP 128u    /* its wire is a TAP, handed over with port_add, and no phy */
 #define LCPFWD_PORT_GSO 256u         /* who reads its wire's TAP takes GSO frames and partial checksums */
 #define LCPFWD_PORT_HOSTLESS 512u    /* it has no TAP for a host: see lcpfwd_port_host */
+#define LCPFWD_PORT_WIRE_MEMIF 1024u /* its wire is a memif, see lcpfwd_memif_add */
 
 /* A port with parent != 0 is a sub-interface: frames of the parent's phy with exactly these tags (VLAN 0
  * and priorities do not count). It has no device of its own: it sends by the parent's phy, and punts to
@@ -163,7 +164,7 @@ struct lcpfwd_port { /* 360 bytes */
   char phy[32];  /* names for show and for recognition after a restart */
   char host[16];
   char netns[92];
-  uint32_t pad2;
+  uint32_t wire_up; /* of a memif: somebody is connected */
 };
 
 /* Named counters. lcpfwd_counter_name(i) gives "punt-arp", "drop-ttl", …; i < lcpfwd_counter_count(). */
@@ -270,6 +271,9 @@ int32_t lcpfwd_phy_guarded(int32_t ifindex);
  * closed here afterwards. Returns the port id. errtext (>= 160 bytes, may be NULL) says what failed.
  * A sub-interface needs no tap_fd; -ENODEV: no such parent, -EEXIST: its tags are taken there. */
 int32_t lcpfwd_port_add(lcpfwd *f, const struct lcpfwd_port *p, int32_t tap_fd, char *errtext);
+/* The same of an interconnect whose wire is a memif: the forwarder listens at path, id 1, for whoever knows secret ("":
+ * for anybody). path at most 107 bytes, secret 24. */
+int32_t lcpfwd_memif_add(lcpfwd *f, const struct lcpfwd_port *p, const char *path, const char *secret, char *errtext);
 /* Give an interconnect a host, which makes it a pair as well: of p count host, host_ifindex and netns; or take it
  * away again (tap_fd -1). */
 int32_t lcpfwd_port_host(lcpfwd *f, uint32_t id, const struct lcpfwd_port *p, int32_t tap_fd, char *errtext);

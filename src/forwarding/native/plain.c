@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "pieces.h"
+#include "memif.h"
 #include "wire.h"
 
 #define HEAD_MOST 256u /* L2 header, IP header with options or a short chain of extension headers, TCP header */
@@ -62,6 +63,7 @@ void plain_send(int fd, const struct packet *p, struct io_counts *counts) {
 
 void wire_send(struct wire *w, struct packet *const *p, unsigned n, struct io_counts *counts) {
   if (w->kind == WIRE_PHY) return phy_send(&w->phy, p, n, counts);
+  if (w->kind == WIRE_MEMIF) return memif_send(w->memif, p, n, counts);
   for (unsigned i = 0; i < n; i++) {
     if (w->plain && (packet_is_gso(p[i]) || (p[i]->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))) plain_send(w->tap, p[i], counts);
     else host_send(w->tap, p + i, 1, counts);

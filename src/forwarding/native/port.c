@@ -14,7 +14,8 @@
 #define PORT_FLAGS                                                                             \
   (LCPFWD_PORT_UP | LCPFWD_PORT_TUN | LCPFWD_PORT_KERNEL_FWD4 | LCPFWD_PORT_KERNEL_FWD6 | LCPFWD_PORT_L2 | \
    LCPFWD_PORT_FOREIGN)
-#define FIXED_FLAGS (LCPFWD_PORT_INTERCONNECT | LCPFWD_PORT_WIRE_TAP | LCPFWD_PORT_GSO | LCPFWD_PORT_HOSTLESS)
+#define FIXED_FLAGS                                                                          \
+  (LCPFWD_PORT_INTERCONNECT | LCPFWD_PORT_WIRE_TAP | LCPFWD_PORT_GSO | LCPFWD_PORT_HOSTLESS | LCPFWD_PORT_WIRE_MEMIF)
 
 static int lookup_check(const struct region *r, const struct lcpfwd_lookup_spec *s, unsigned af) {
   if (s->n > LCPFWD_LOOKUP_TABLES || s->merged > 1 || (s->merged && s->n < 2))
@@ -138,6 +139,7 @@ int port_reserve(struct writer *w, const struct lcpfwd_port *p) {
   STORE(&e->tags[1], p->parent && p->tags == 2 ? p->tag[1] : 0);
   e->mac = mac_word(p->mac);
   e->note_side = 0;
+  STORE(&e->wire_up, 0);
   e->generation = ++h->port_generation;
   name_copy(e->phy, p->phy, sizeof e->phy);
   name_copy(e->netns, p->netns, sizeof e->netns);
@@ -181,6 +183,7 @@ void port_read(const struct region *r, unsigned id, struct lcpfwd_port *out) {
   out->mtu = e->mtu;
   out->src4 = e->src4;
   out->generation = e->generation;
+  out->wire_up = LOAD(&e->wire_up);
   port_mac(e, out->mac);
   port_src6(e, out->src6);
   port_lookup_spec(e, LCPFWD_AF_INET, &out->v4);

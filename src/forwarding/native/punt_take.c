@@ -50,7 +50,7 @@ static void leave(struct datapath *d, struct packet *p, const struct punt_target
 
 /* An interconnect takes what fits its MTU; a phy's device tells by itself. */
 static int fits(const struct port_entry *device, const struct packet *p, uint32_t head) {
-  return !(port_flags(device) & LCPFWD_PORT_WIRE_TAP) || packet_is_gso(p) || p->len <= port_mtu(device) + head;
+  return !(port_flags(device) & (LCPFWD_PORT_WIRE_TAP | LCPFWD_PORT_WIRE_MEMIF)) || packet_is_gso(p) || p->len <= port_mtu(device) + head;
 }
 
 /* The frame itself leaves by t; its fate is why, or what kept it. */

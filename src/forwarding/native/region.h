@@ -61,7 +61,7 @@ struct port_entry {
   uint64_t more[2][LCPFWD_MAX_MACS]; /* as mac */
   uint64_t generation;
   uint32_t src6_side;  /* which of src6[] is valid: the writer fills the other one, then turns */
-  uint32_t pad;
+  uint32_t wire_up;    /* of a memif: somebody is connected; the forwarder's */
   uint64_t src6[2][2];
   char phy[32]; /* names: lcpd's own */
   char host[16];

@@ -18,9 +18,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "control.h"
+#include "memif.h"
+#include "portio.h"
 #include "puntclients.h"
 #include "worker.h"
 
@@ -75,35 +78,6 @@ static int set_port(struct server *s, unsigned id, struct port_io *io) {
   return 0;
 }
 
-static void io_free(struct port_io *io) {
-  if (io->wire) phy_close(&io->wire->phy);
-  if (io->wire && io->wire->tap >= 0) close(io->wire->tap);
-  if (io->host >= 0) close(io->host);
-  free(io->wire);
-  free(io);
-}
-
-/* A copy of fd that does not wait. -errno: there is none. */
-static int tap_take(int fd) {
-  int own = fcntl(fd, F_DUPFD_CLOEXEC, 0), err;
-  if (own >= 0 && fcntl(own, F_SETFL, O_NONBLOCK | O_RDWR) == 0) return own;
-  err = -errno;
-  if (own >= 0) close(own);
-  return err;
-}
-
-/* The wire that an entry's flags ask for; tap is given up where it is a TAP. */
-static int wire_open(struct wire *wire, const struct port_entry *entry, int tap, char *text) {
-  uint32_t flags = LOAD(&entry->flags);
-  wire->tap = wire->phy.tx = wire->phy.queued = -1;
-  for (unsigned i = 0; i < RINGS; i++) wire->phy.rx[i].fd = -1;
-  wire->kind = flags & LCPFWD_PORT_WIRE_TAP ? WIRE_TAP : WIRE_PHY;
-  if (wire->kind == WIRE_PHY) return phy_open(&wire->phy, LOAD(&entry->phy_ifindex), (flags & LCPFWD_PORT_TUN) != 0, text, CONTROL_TEXT);
-  wire->plain = !(flags & LCPFWD_PORT_GSO);
-  wire->tap = tap_take(tap);
-  return wire->tap < 0 ? wire->tap : 0;
-}
-
 static int port_close(struct server *s, unsigned id) {
   struct port_io *io = s->set->io[id];
   if (!io) return 0;
@@ -119,7 +93,8 @@ static int port_open(struct server *s, unsigned id, int tap, char *text) {
   struct port_entry *entry = &s->region.head->ports[id];
   uint32_t flags = LOAD(&entry->flags);
   int hostless = (flags & LCPFWD_PORT_HOSTLESS) != 0;
-  if ((tap < 0) != (hostless && !(flags & LCPFWD_PORT_WIRE_TAP)) || (!hostless && (flags & LCPFWD_PORT_WIRE_TAP))) return -EINVAL;
+  if ((tap < 0) != (hostless && !(flags & LCPFWD_PORT_WIRE_TAP)) || (!hostless && (flags & (LCPFWD_PORT_WIRE_TAP | LCPFWD_PORT_WIRE_MEMIF))))
+    return -EINVAL;
   int err = port_close(s, id); /* left by a writer that died before it heard our answer */
   if (err) return err;
   struct port_io *io = calloc(1, sizeof *io);
@@ -250,7 +225,7 @@ static void hello(struct server *s, unsigned i, struct control_message *m) {
 }
 
 static void request(struct server *s, unsigned i, struct control_message *m, int *fds, unsigned n) {
-  if (m->type != CONTROL_PUNT_SOCKET) memset(m->text, 0, sizeof m->text);
+  if (m->type != CONTROL_PUNT_SOCKET && m->type != CONTROL_PORT_ADD) memset(m->text, 0, sizeof m->text);
   if (m->type == CONTROL_HELLO) return hello(s, i, m);
   int known = m->port > 0 && m->port < LCPFWD_MAX_PORTS;
   if (s->writer != (int)i) {
@@ -353,16 +328,42 @@ static int start(struct server *s, const char *path, uint64_t memory, unsigned w
   return 0;
 }
 
+/* A link that has ended is used by no worker once all have another set. */
+static void memif_serve(struct server *s, unsigned id) {
+  struct memif *m = s->set->io[id]->wire->memif;
+  char text[MEMIF_TEXT];
+  unsigned what = memif_control(m);
+  if (what & MEMIF_CHANGED) {
+    memif_describe(m, text, sizeof text);
+    say("port %u: memif: %s", id, text);
+    STORE(&s->region.head->ports[id].wire_up, (uint32_t)memif_connected(m));
+  }
+  if (!(what & MEMIF_RETIRED)) return;
+  struct port_set *now = set_copy(s);
+  for (struct timespec pause = {.tv_nsec = 100000000}; !now; now = set_copy(s)) nanosleep(&pause, NULL); /* workers go on */
+  set_publish(s, now);
+  memif_reclaim(m);
+}
+
 static void serve(struct server *s) {
   while (!s->stopping) {
-    struct pollfd p[CONNECTIONS + 2] = {{.fd = s->signals, .events = POLLIN}, {.fd = s->listener, .events = POLLIN}};
+    struct pollfd p[CONNECTIONS + 2 + LCPFWD_MAX_PORTS] = {{.fd = s->signals, .events = POLLIN}, {.fd = s->listener, .events = POLLIN}};
+    uint16_t id[LCPFWD_MAX_PORTS];
+    unsigned memifs = 0;
+    for (unsigned i = 1; i < LCPFWD_MAX_PORTS; i++) {
+      if (!s->set->io[i] || s->set->io[i]->wire->kind != WIRE_MEMIF) continue;
+      p[CONNECTIONS + 2 + memifs] = (struct pollfd){.fd = memif_control_fd(s->set->io[i]->wire->memif), .events = POLLIN};
+      id[memifs++] = (uint16_t)i;
+    }
     for (unsigned i = 0; i < CONNECTIONS; i++) p[i + 2] = (struct pollfd){.fd = s->connection[i], .events = POLLIN};
-    if (poll(p, CONNECTIONS + 2, -1) < 0) {
+    if (poll(p, CONNECTIONS + 2 + memifs, -1) < 0) {
       if (errno == EINTR) continue;
       say("poll: %s", strerror(errno));
       return;
     }
     if (p[0].revents) s->stopping = 1;
+    for (unsigned i = 0; i < memifs; i++) /* before requests, which may end one */
+      if (p[CONNECTIONS + 2 + i].revents) memif_serve(s, id[i]);
     for (unsigned i = 0; i < CONNECTIONS; i++)
       if (p[i + 2].revents && s->connection[i] >= 0) connection_read(s, i);
     if (p[1].revents) connection_accept(s);

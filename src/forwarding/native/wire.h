@@ -1,4 +1,4 @@
-/* wire.h - where a port's frames come from and go to: a phy's packet sockets or a TAP. Another kind of wire is
+/* wire.h - where a port's frames come from and go to: a phy's packet sockets, a TAP or a memif. Another kind of wire is
  * another member and another case here, in worker.c (polled or watched) and in server.c (opened).
  *
  * A wire belongs to the control thread and outlives changes of its port's host; one worker receives from it,
@@ -9,13 +9,16 @@
 
 #include "io.h"
 
-enum wire_kind { WIRE_PHY, WIRE_TAP };
+struct memif;
+
+enum wire_kind { WIRE_PHY, WIRE_TAP, WIRE_MEMIF };
 
 struct wire {
   enum wire_kind kind;
   int tap;   /* owned; -1: none */
   int plain; /* of a TAP: who reads it takes neither GSO frames nor partial checksums */
   struct phy phy;
+  struct memif *memif; /* owned; NULL: none */
 };
 
 void wire_send(struct wire *w, struct packet *const *p, unsigned n, struct io_counts *counts);

@@ -8,6 +8,7 @@
  */
 #include "worker.h"
 
+#include "memif.h"
 #include "own.h"
 #include "punting.h"
 
@@ -153,11 +154,25 @@ static void send_burst(struct worker *w, unsigned n) {
 
 /* --- receiving ----------------------------------------------------------------------------------- */
 
+static unsigned poll_memif(struct worker *w, struct port_io *io) {
+  struct io_counts counts = {{0}};
+  if (!memif_pending(io->wire->memif)) return 0;
+  w->large.used = 0;
+  unsigned n = memif_receive(io->wire->memif, w->burst, BURST, &w->large, &counts);
+  if (n) {
+    phy_burst(&w->path, io->id, w->burst, n);
+    send_burst(w, n);
+  }
+  count_phy(w, io->id, &counts);
+  return 1;
+}
+
 static unsigned poll_phys(struct worker *w) {
   unsigned work = 0;
   for (unsigned i = 0; i < w->seen->n_mine[w->index]; i++) {
     struct port_io *io = w->seen->io[w->seen->mine[w->index][i]];
     struct io_counts counts = {{0}};
+    if (io->wire->kind == WIRE_MEMIF) work += poll_memif(w, io);
     if (io->wire->kind != WIRE_PHY || io->failed || !phy_pending(&io->wire->phy)) continue;
     w->large.used = 0;
     unsigned n = phy_receive(&io->wire->phy, w->burst, BURST, &w->large, &counts);
@@ -244,17 +259,31 @@ static void tick(struct worker *w) {
   }
 }
 
+/* Asks its memifs to wake it, or no longer. 1: one of them has frames now. */
+static int memifs_sleep(struct worker *w, int on) {
+  int waiting = 0;
+  for (unsigned i = 0; i < w->seen->n_mine[w->index]; i++) {
+    struct wire *wire = w->seen->io[w->seen->mine[w->index][i]]->wire;
+    if (wire->kind != WIRE_MEMIF) continue;
+    if (on) waiting |= memif_sleep(wire->memif);
+    else memif_wake(wire->memif);
+  }
+  return waiting;
+}
+
 static void sleep_until_work(struct worker *w) {
   struct epoll_event events[EPOLL_EVENTS];
+  int waiting = memifs_sleep(w, 1);
   qsbr_offline(w->path.region, w->index);
-  int n = epoll_wait(w->all_epoll, events, EPOLL_EVENTS, SLEEP_MS);
+  int n = epoll_wait(w->all_epoll, events, EPOLL_EVENTS, waiting ? 0 : SLEEP_MS);
   qsbr_online(w->path.region, w->index);
+  memifs_sleep(w, 0);
   for (int i = 0; i < n; i++) {
     uint32_t what = events[i].data.u32;
     if (what == WAKE_DATA) wake_clear(w);
     if (what >= HOSTS_DATA || !(events[i].events & (EPOLLERR | EPOLLHUP))) continue;
     struct port_io *io = w->seen->io[what];
-    if (io && !io->failed) check_phy(w, io);
+    if (io && !io->failed && io->wire->kind == WIRE_PHY) check_phy(w, io);
   }
 }
 
@@ -297,6 +326,11 @@ int worker_poll_host(struct worker *w, struct port_io *io, int on) {
 
 int worker_poll(struct worker *w, struct port_io *io, int on) {
   int err = worker_poll_host(w, io, on), phy = io->wire->kind == WIRE_PHY;
+  if (io->wire->kind == WIRE_MEMIF) {
+    int fd = memif_interrupt_fd(io->wire->memif);
+    if (on) return err ? err : watch(w->all_epoll, fd, io->id);
+    return epoll_ctl(w->all_epoll, EPOLL_CTL_DEL, fd, NULL) < 0 && errno != ENOENT ? -errno : err;
+  }
   if (on) {
     for (unsigned i = 0; i < RINGS && phy && !err; i++) err = watch(w->all_epoll, io->wire->phy.rx[i].fd, io->id);
     return err || phy ? err : watch(w->host_epoll, io->wire->tap, io->id | WIRE_DATA);
