@@ -4,63 +4,17 @@
  */
 
 import { Frr } from './lab/frr.ts';
-import { inNetns, ip, ipJson } from './lab/netns.ts';
-import { hexOf, isisFrame, ODD_FILTER, ODD_SOURCE, oddFrames, ospfPacket, tcpPacket } from './lab/oddframes.ts';
-import { run, waitFor } from './lab/process.ts';
+import { ip } from './lab/netns.ts';
+import { hexOf, isisFrame, ODD_FILTER, oddFrames } from './lab/oddframes.ts';
+import { waitFor } from './lab/process.ts';
 import { type Entry, Punts } from './lab/punts.ts';
-import { frameOf } from './lab/rawframes.ts';
+import { addressesIn, bridge, embeddedOnly, macIn, ospf } from './lab/puntscene.ts';
 import { Sniffer } from './lab/sniffer.ts';
 import { ping, reachable, sendFrames } from './lab/traffic.ts';
-import { type Lab, system } from './lab.ts';
-
-const options = { not: { vpp: 'stories of VPP are in test/vpp', 'linux-cp': 'stories of VPP are in test/vpp' } };
-
-/** The CNF patches its devices together, whatever the frames are. */
-async function bridge(lab: Lab, role: string, ...devices: string[]): Promise<void> {
-  const ns = lab.ns(role);
-  await ip(
-    ns,
-    'link',
-    'add',
-    'br0',
-    'type',
-    'bridge',
-    'stp_state',
-    '0',
-    'mcast_snooping',
-    '0',
-    'group_fwd_mask',
-    '0xfff8',
-  );
-  // and the firewall, where it is loaded, does not look into them
-  const off = ['iptables', 'ip6tables', 'arptables'].map((name) => `net.bridge.bridge-nf-call-${name}=0`);
-  await run(inNetns(ns, ['sysctl', '-q', '-e', '-w', 'net.ipv6.conf.br0.disable_ipv6=1', ...off]));
-  for (const device of devices) await ip(ns, 'link', 'set', device, 'master', 'br0');
-  await ip(ns, 'link', 'set', 'br0', 'up');
-}
-
-const macIn = async (lab: Lab, role: string, dev: string): Promise<string> =>
-  (await lab.waitLink(role, dev)).address ?? '';
+import { system } from './lab.ts';
 
 /** Frames that two sniffers have seen, together. */
 const union = (...sniffers: Sniffer[]): string[] => sniffers.flatMap((sniffer) => sniffer.frames()).sort();
-
-const addressesIn = async (lab: Lab, role: string, dev: string): Promise<string[]> => {
-  const all = await ipJson<{ ifname: string; addr_info: { local: string; prefixlen: number; scope: string }[] }>(
-    lab.ns(role),
-    'address',
-  );
-  const own = all.find(({ ifname }) => ifname === dev)?.addr_info ?? [];
-  return own.filter(({ scope }) => scope === 'global').map(({ local, prefixlen }) => `${local}/${prefixlen}`);
-};
-
-/** Who answers for an address, as a namespace has learned it. */
-const neighbour = (lab: Lab, role: string, dev: string, address: string): Promise<string> =>
-  waitFor(`${address} to be known in ${role}`, async () => {
-    await ping(lab.ns(role), address, { count: 1 });
-    const all = await ipJson<{ dst: string; lladdr?: string }>(lab.ns(role), 'neighbour', 'show', 'dev', dev);
-    return all.find(({ dst }) => dst === address)?.lladdr;
-  });
 
 system(
   "14 HAIRPIN_XCONNECT: every frame goes through the CNF and is what it was; then both are the router's again",
@@ -106,7 +60,7 @@ system(
     t.ok(await reachable(h0, '10.0.1.2'), 'a router again');
     t.equal((await ping(h0, '10.9.9.2', { count: 2 })).received, 0, 'and no wire');
   },
-  options,
+  embeddedOnly,
 );
 
 system(
@@ -152,7 +106,7 @@ system(
     await lab.waitNoLink('cp', 'hp0');
     t.equal((await ping(h2, '10.5.0.1', { count: 2 })).received, 0);
   },
-  options,
+  embeddedOnly,
 );
 
 system(
@@ -217,195 +171,10 @@ system(
     t.ok(await reachable(h0, '10.0.1.2'), 'all is back with the interface');
     t.same(await punts.taps('rtr'), [tap0], 'under the same name');
   },
-  options,
+  embeddedOnly,
 );
 
-const ospf = { protocol: 'ospf', destination: 'local' };
-const bgp = { protocol: 'tcp', destination: 'local', 'destination-port': 179 };
-const abx = (name: string, netns: string, ...ingress: object[]): Entry => ({
-  ...{ name, type: 'abx', netns, interface: 'p0', ingress },
-});
-
-/** Frames of h0 to the router, by what they are. */
-async function framesTo(lab: Lab): Promise<Record<'ospf4' | 'ospf6' | 'bgp' | 'ssh', Buffer>> {
-  const mac = await macIn(lab, 'cp', 'e0');
-  const frame = (packet: Buffer) => frameOf(mac, ODD_SOURCE, packet);
-  return {
-    ospf4: frame(ospfPacket('10.0.0.2', '10.0.0.1', 7)),
-    ospf6: frame(ospfPacket('fd00:0::2', 'fd00:0::1', 7)),
-    bgp: frame(tcpPacket('10.0.0.2', '10.0.0.1', 179)),
-    ssh: frame(tcpPacket('10.0.0.2', '10.0.0.1', 22)),
-  };
-}
-
-/** The same frame with another destination. */
-const toMac = (frame: Buffer, mac: string): string => mac.replaceAll(':', '') + frame.toString('hex').slice(12);
-
-system(
-  '17, 19 ABX: what its rules say and nothing else; it follows the addresses of the interface',
-  async (t, lab) => {
-    const punts = new Punts(lab);
-    const c1 = await lab.addNetns('c1');
-    await punts.start();
-    const [h0, cp] = [lab.ns('h0'), lab.ns('cp')];
-    await punts.configure(abx('routing', c1, ospf));
-    await punts.is('routing', 'CREATED');
-    const [tap = '', ...more] = await punts.taps('c1');
-    t.same(more, [], 'one TAP');
-    const mac = await macIn(lab, 'c1', tap);
-    t.match(mac, /^02:fe:/);
-    t.same((await addressesIn(lab, 'c1', tap)).sort(), ['10.0.0.1/24', 'fd00::1/64'], 'the addresses of the interface');
-
-    const cnf = await Sniffer.on(lab, c1, tap, 'in', ODD_FILTER);
-    const host = await Sniffer.on(lab, cp, 'e0', 'in', ODD_FILTER);
-    const { ospf4, ospf6, bgp: toBgp, ssh } = await framesTo(lab);
-    await sendFrames(h0, 'eth0', hexOf([ospf4, ospf6, toBgp, ssh]));
-    await host.seen(2);
-    t.same(await cnf.seen(2), [toMac(ospf4, mac), toMac(ospf6, mac)].sort(), 'OSPF of both families, TTL and all');
-    t.same(host.frames(), hexOf([toBgp, ssh]), 'the rest is for the router as ever');
-    t.ok(await reachable(h0, '10.0.0.1'));
-
-    const opposite = mac.replace('02:fe', '02:fd');
-    t.equal(
-      await neighbour(lab, 'c1', tap, '10.0.0.9'),
-      opposite,
-      'who asks for a neighbour of the interface is answered',
-    );
-    t.equal(await neighbour(lab, 'c1', tap, 'fd00::9'), opposite, 'by IPv6 too');
-    t.ok(await reachable(h0, '10.0.1.2'), 'and nothing of it is in the way of the others');
-
-    await ip(cp, 'address', 'del', '10.0.0.1/24', 'dev', 'e0');
-    await ip(cp, 'address', 'add', '10.0.7.1/24', 'dev', 'e0');
-    const begun = performance.now();
-    await waitFor(
-      'the CNF to have the other address',
-      async () => (await addressesIn(lab, 'c1', tap)).sort().join() === '10.0.7.1/24,fd00::1/64',
-    );
-    t.ok(performance.now() - begun < 2000, 'within two seconds');
-    await punts.is('routing', 'CREATED');
-    await punts.lcpd.synced();
-    const moved = frameOf(await macIn(lab, 'cp', 'e0'), ODD_SOURCE, ospfPacket('10.0.7.2', '10.0.7.1'));
-    await sendFrames(h0, 'eth0', hexOf([ospf4, moved]));
-    await cnf.seen(3);
-    t.ok(cnf.frames().includes(toMac(moved, mac)), 'rules follow');
-    t.equal(cnf.frames().length, 3, "the old address is nobody's");
-    t.equal(await neighbour(lab, 'c1', tap, '10.0.7.9'), opposite, 'and who is answered for');
-
-    await ip(cp, 'address', 'flush', 'dev', 'e0', 'scope', 'global');
-    await punts.is('routing', 'PENDING', /interface p0 has no address/);
-    await punts.noTaps('c1');
-    await lab.addressHost(0);
-    await punts.is('routing', 'CREATED');
-    t.same(await punts.taps('c1'), [tap], 'the same one again');
-  },
-  options,
-);
-
-system(
-  '18 ABX and ISISX share the link of an interface and a namespace; another namespace has its own',
-  async (t, lab) => {
-    const punts = new Punts(lab);
-    const [c1, c2] = [await lab.addNetns('c1'), await lab.addNetns('c2')];
-    await punts.start();
-    const h0 = lab.ns('h0');
-    const isis = { name: 'isis', type: 'isisx', netns: c1, interface: 'p0' };
-    await punts.configure(abx('ospf', c1, ospf), abx('bgp', c1, bgp), isis, abx('both', c2, ospf, bgp));
-    await punts.are('CREATED', 'ospf', 'bgp', 'isis', 'both');
-    const [tap1 = '', ...more1] = await punts.taps('c1');
-    const [tap2 = '', ...more2] = await punts.taps('c2');
-    t.same([...more1, ...more2], [], 'one TAP for each namespace');
-    t.not(tap1, tap2);
-    const [mac1, mac2] = [await macIn(lab, 'c1', tap1), await macIn(lab, 'c2', tap2)];
-    t.equal(await neighbour(lab, 'c1', tap1, '10.0.0.9'), mac1.replace('02:fe', '02:fd'));
-    t.equal(await neighbour(lab, 'c2', tap2, '10.0.0.9'), mac2.replace('02:fe', '02:fd'), 'both are answered');
-
-    const [one, two] = [
-      await Sniffer.on(lab, c1, tap1, 'in', ODD_FILTER),
-      await Sniffer.on(lab, c2, tap2, 'in', ODD_FILTER),
-    ];
-    const { ospf4, bgp: toBgp } = await framesTo(lab);
-    await sendFrames(h0, 'eth0', hexOf([ospf4, toBgp, isisFrame()]));
-    t.same(
-      await one.seen(3),
-      [toMac(ospf4, mac1), toMac(toBgp, mac1), isisFrame().toString('hex')].sort(),
-      'who came first has it, all in one link',
-    );
-    t.same(two.frames(), [], 'the second in line gets what the first leaves');
-
-    await punts.configure(abx('bgp', c1, bgp), isis, abx('both', c2, ospf, bgp));
-    await punts.is('ospf', 'DELETED');
-    await punts.lcpd.synced();
-    await sendFrames(h0, 'eth0', hexOf([ospf4, toBgp]));
-    t.same(await two.seen(1), [toMac(ospf4, mac2)], "OSPF is the next one's");
-    await one.seen(4);
-    t.same(one.frames().filter((frame) => frame === toMac(toBgp, mac1)).length, 2, 'BGP is where it was');
-
-    await punts.configure(abx('both', c2, ospf, bgp));
-    await punts.noTaps('c1');
-    t.same(await punts.taps('c2'), [tap2]);
-    await sendFrames(h0, 'eth0', hexOf([toBgp]));
-    await two.seen(2);
-    await punts.configure();
-    await punts.noTaps('c2');
-    t.ok(await reachable(h0, '10.0.1.2'));
-  },
-  options,
-);
-
-system(
-  '21 conflicts: who is there stays, who comes later is told who is in the way, and has its turn',
-  async (t, lab) => {
-    const punts = new Punts(lab);
-    const c1 = await lab.addNetns('c1');
-    await punts.start();
-    const first = abx('first', c1, ospf);
-    const hairpin = {
-      ...{ name: 'second', type: 'hairpin', netns: c1, interface: 'p0' },
-      'hairpin-interface': { name: 'hp0', addresses: ['10.5.0.1/24'] },
-    };
-    await punts.configure(first);
-    await punts.is('first', 'CREATED');
-    const taps = await punts.taps('c1');
-    await punts.configure(first, hairpin);
-    await punts.is('second', 'BUSY', /^VPP selector vpp\/interface\/p0 is busy/);
-    t.same(await punts.taps('c1'), taps, 'nothing is made of it');
-    t.same(
-      punts.told('first').map(({ state }) => state),
-      ['INIT', 'CREATED'],
-      'the first one is not touched',
-    );
-    t.equal(await lab.link('cp', 'hp0'), undefined);
-    await t.rejects(punts.configure(first, first), /first.*twice|already|once/s, 'one name, twice');
-
-    const relay = (name: string, netns: string) => ({ name, type: 'dhcp-proxy', netns });
-    await punts.configure(first, hairpin, relay('dhcp1', c1), relay('dhcp2', ''));
-    await punts.is('dhcp2', 'BUSY', /^VPP selector vpp\/vrf\/0 is busy/);
-    const host = (name: string, socket: string) => ({
-      name,
-      type: 'to-host',
-      l3: 'ipv4',
-      l4: 'udp',
-      port: 9000,
-      socket,
-    });
-    await punts.configure(first, hairpin, host('sock1', `${lab.dir}/c1.sock`), host('sock2', `${lab.dir}/c2.sock`));
-    await punts.is('sock2', 'BUSY', /udp4\/9000 is busy: .*\|sock1 has it/);
-
-    await punts.configure(hairpin);
-    await punts.is('first', 'DELETED');
-    await punts.is('second', 'CREATED');
-    await lab.waitLink('cp', 'hp0');
-    t.same(
-      punts.told('second').map(({ state }) => state),
-      ['BUSY', 'INIT', 'CREATED'],
-    );
-  },
-  options,
-);
-
-const isisConfig = (name: string, dev: string, id: number): string => `hostname ${name}
-!
-interface ${dev}
+const isisConfig = (dev: string, id: number): string => `interface ${dev}
  ip router isis LAB
  isis hello-interval 1
  isis hello-multiplier 3
@@ -433,7 +202,7 @@ system(
         ns: name,
         name,
         daemons: ['isisd'],
-        config: isisConfig(role, dev, id),
+        config: isisConfig(dev, id),
         dir: lab.dir,
       });
       lab.defer(() => frr.stop());
@@ -441,18 +210,21 @@ system(
     };
     const wire = await start('h0', 'eth0', 1);
     const cnf = await start('c1', tap1, 2);
-    const up = (frr: Frr, other: string): Promise<boolean> =>
-      waitFor(
-        `${other} to be an IS-IS neighbour`,
+    const up = async (frr: Frr, role: string, dev: string): Promise<boolean> => {
+      const digits = (await macIn(lab, role, dev)).replaceAll(':', '');
+      const snpa = `${digits.slice(0, 4)}.${digits.slice(4, 8)}.${digits.slice(8)}`;
+      return waitFor(
+        `${snpa} of ${role} to be an IS-IS neighbour`,
         async () => {
           const text = await frr.show('show isis neighbor');
-          if (!new RegExp(`${other} .* Up `).test(text)) throw new Error(text);
+          if (!new RegExp(` Up .* ${snpa}`).test(text)) throw new Error(text);
           return true;
         },
         { timeoutMs: 40_000, intervalMs: 300 },
       );
-    t.ok(await up(wire, 'c1'), 'the wire sees the CNF');
-    t.ok(await up(cnf, 'h0'), 'the CNF sees the wire');
+    };
+    t.ok(await up(wire, 'c1', tap1), 'the wire sees the CNF');
+    t.ok(await up(cnf, 'h0', 'eth0'), 'the CNF sees the wire');
 
     const heard = await Sniffer.on(lab, c2, tap2, 'in', 'isis');
     t.ok(
@@ -476,7 +248,7 @@ system(
       'the first one is as it was',
     );
     await new Promise((resolve) => setTimeout(resolve, 4000));
-    t.ok(await up(wire, 'c1'), 'beyond the hold time it is a neighbour still');
+    t.ok(await up(wire, 'c1', tap1), 'beyond the hold time it is a neighbour still');
     await punts.configure();
     await punts.noTaps('c1');
     await waitFor('the adjacency to go', async () => !(await wire.show('show isis neighbor')).includes(' Up '), {
@@ -484,7 +256,7 @@ system(
     });
     t.ok(await reachable(lab.ns('h0'), '10.0.1.2'));
   },
-  options,
+  embeddedOnly,
 );
 
 system(
@@ -529,5 +301,5 @@ system(
     t.same(await punts.taps('c1'), []);
     t.ok(await reachable(lab.ns('h0'), '10.0.1.2'));
   },
-  options,
+  embeddedOnly,
 );
