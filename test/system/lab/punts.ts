@@ -74,9 +74,14 @@ export class Punts {
     return this.#lcpd;
   }
 
+  /** Makes these the punts of the configuration file. */
+  write(...entries: readonly Entry[]): void {
+    this.lcpd.writeConfig(this.#config(entries));
+  }
+
   /** Makes these the punts of the configuration, by reload. Rejects with what lcpctl says when it refuses. */
   async configure(...entries: readonly Entry[]): Promise<void> {
-    this.lcpd.writeConfig(this.#config(entries));
+    this.write(...entries);
     const done = await this.lcpd.ctl(['reload']);
     if (done.code !== 0) throw new Error(`reload: ${done.stdout}${done.stderr}`);
   }
