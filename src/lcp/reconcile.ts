@@ -319,6 +319,8 @@ export class Reconciler {
     await this.#apply(this.delta.due('set', ['link', 'address', 'neighbour', 'pathset', 'mroute'], this.#now()));
     await this.#apply(this.delta.due('set', ['interconnect'], this.#now()));
     this.#derive();
+    // those that punts wished for just now are over
+    await this.#apply(this.delta.due('set', ['interconnect'], this.#now()));
     await this.#apply(this.delta.due('set', ['punt'], this.#now()));
     this.further?.settle();
     let more = false;

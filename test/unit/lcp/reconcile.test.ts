@@ -1,6 +1,7 @@
 // Reconciler: stories of one router: order, refusals, pairs that come and go, restarts on either side.
 
 import { beforeEach, describe, expect, it } from 'vitest';
+import { type Interconnect, type Punt, puntKey } from '../../../src/lcp/puntobjects.ts';
 import * as k from '../../../src/netlink/uapi.ts';
 import { Router, router } from './router.ts';
 
@@ -52,6 +53,43 @@ describe('order', () => {
     expect(last('delete pathset')).toBeLessThan(kinds().indexOf('delete table'));
     expect([r.dataplane.pairs.size, r.dataplane.neighbours.size, r.dataplane.pathsets.size]).toEqual([0, 0, 0]);
     expect(() => host('e0'), 'hosts are removed').toThrow('no link');
+  });
+
+  it('a punt goes behind its interconnect, whenever in a round both are wished for', async () => {
+    const { delta } = r.reconciler;
+    const told: string[] = [];
+    let passes = 0;
+    let last = 0;
+    r.reconciler.further = {
+      derive: () => {
+        if (++passes !== last) return;
+        delta.want('interconnect', 'tap-a', { kind: 'interconnect', name: 'tap-a' } as Interconnect);
+        const punt: Punt = { kind: 'punt', feature: 'xconnect', from: 'wan0', to: 'tap-a' };
+        delta.want('punt', puntKey(punt), punt);
+      },
+      isDirty: false,
+      adopted: () => undefined,
+      settle: () => undefined,
+      through: async (operations) => {
+        told.push(...operations.map(({ op, object }) => `${op} ${object.kind}`));
+        return operations.map(() => ({ ok: true }));
+      },
+    };
+    await r.reconciler.round();
+    const inOneRound = passes;
+    expect(inOneRound).toBeGreaterThan(1);
+    for (last = 1; last <= inOneRound; last++) {
+      passes = 0;
+      await r.reconciler.round();
+      await r.reconciler.round();
+      const of = told.filter((line) => /punt|interconnect/.test(line));
+      expect(of, `wished for in pass ${last}`).toEqual(['set interconnect', 'set punt']);
+      for (const { kind, key } of [...delta.rows('punt'), ...delta.rows('interconnect')]) {
+        delta.want(kind, key, undefined);
+        delta.invalidate(kind, key);
+      }
+      told.length = 0;
+    }
   });
 
   it('nothing is sent before every namespace has been read', () => {
