@@ -20,9 +20,12 @@ export interface PairSpec {
 
 export const hostAlias = (phy: string): string => `lcpd ${phy}`;
 
+/** Of the TAPs of interconnects, by which data planes find theirs: 'lcpd punt NAME'. */
+const WIRE_ALIAS = 'lcpd punt ';
+
 /** The phy whose host this link is, '' when it is none of ours. */
-export const phyOfAlias = (link: Link): string =>
-  link.kind === 'tun' && link.alias?.startsWith('lcpd ') === true ? link.alias.slice(5) : '';
+export const phyOfAlias = ({ kind, alias }: Link): string =>
+  kind === 'tun' && alias?.startsWith('lcpd ') === true && !alias.startsWith(WIRE_ALIAS) ? alias.slice(5) : '';
 
 /** What becomes of a route none of whose legs leaves by a pair. */
 export type UnpairedRoutes = 'punt' | 'drop' | 'ignore';

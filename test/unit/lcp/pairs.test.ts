@@ -133,6 +133,8 @@ describe('alias', () => {
     ['of a host', { alias: hostAlias('wan0'), ...tun('tap') }, 'wan0'],
     ['of a TUN', { alias: hostAlias('tun7'), ...tun('tun') }, 'tun7'],
     ['of another sort of device', { alias: hostAlias('wan0'), kind: 'veth' }, ''],
+    ['of an interconnect', { alias: 'lcpd punt tap-zdizj', ...tun('tap') }, ''],
+    ['of a phy with such a name', { alias: hostAlias('punt'), ...tun('tap') }, 'punt'],
     ['of somebody else', { alias: 'uplink', ...tun('tap') }, ''],
     ['none', tun('tap'), ''],
   ] as const)('%s', (_, more, phy) => {
