@@ -105,7 +105,7 @@ export class Daemon {
       log: this.#logs.area('punt'),
       now: this.#core.now,
       wake: (cause) => this.#pipeline.config$.next(cause),
-      repair: () => this.#applyPairs(),
+      repair: () => !this.#stopping && this.#applyPairs(),
     });
   }
 

@@ -98,7 +98,8 @@ export class Punting {
     this.#devices.wantHosts(
       ends.map(({ phy: name, addresses, table, mtu }) => ({ netns, name, addresses, table, mtu })),
     );
-    setImmediate(this.#parts.repair); // not within a round
+    // at once: what a former life has made is not to be deleted before it is asked for again
+    this.#parts.repair();
   }
 
   /** What lcpctl asks by. */

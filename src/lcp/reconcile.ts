@@ -53,6 +53,8 @@ export interface FurtherWishes {
   through(operations: readonly Operation[], apply: DataPlane['apply']): Promise<OperationResult[]>;
 }
 
+const PUNTED = ['interconnect', 'punt'] as const;
+
 /** Writes to the kernel for what was changed in the data plane. */
 export type KernelDoor = (write: KernelWrite) => Promise<void>;
 
@@ -306,16 +308,19 @@ export class Reconciler {
   /** One round. Returns whether something is left to do at once. */
   async round(): Promise<boolean> {
     const started = this.#now();
-    if (!this.#adopted) await this.adopt();
+    const isFirst = !this.#adopted;
+    if (isFirst) await this.adopt();
     this.#derive();
     if (this.#dataplane.hostsEndWithIt) this.#seeHosts();
     // tables go last: their routes are withdrawn one by one first
-    await this.#apply(this.delta.due('delete', ['interconnect', 'punt'], started));
+    if (!isFirst) await this.#apply(this.delta.due('delete', PUNTED, started));
     await this.#apply(this.delta.due('delete', ['pair', 'subif', 'link', 'address', 'neighbour', 'mroute'], started));
     await this.#apply(this.delta.due('set', ['pair'], started));
     this.#derive();
     await this.#apply(this.delta.due('set', ['table', 'subif'], this.#now()));
     this.#derive();
+    // of what was found, nothing goes because a pair that it depends on had not been made yet
+    if (isFirst) await this.#apply(this.delta.due('delete', PUNTED, started));
     await this.#apply(this.delta.due('set', ['link', 'address', 'neighbour', 'pathset', 'mroute'], this.#now()));
     await this.#apply(this.delta.due('set', ['interconnect'], this.#now()));
     this.#derive();

@@ -92,6 +92,33 @@ describe('order', () => {
     }
   });
 
+  it('of what a data plane is found with, no punt goes because its pair was not made yet', async () => {
+    const { delta, pairs } = r.reconciler;
+    const punt: Punt = { kind: 'punt', feature: 'span', from: 'wan0', to: 'tap-a', rx: true, tx: true };
+    const told: string[] = [];
+    r.reconciler.further = {
+      derive: () => delta.want('punt', puntKey(punt), pairs.device('wan0') === undefined ? undefined : punt),
+      isDirty: false,
+      adopted: () => undefined,
+      settle: () => undefined,
+      through: async (operations, apply) => {
+        const others = operations.filter(({ object }) => object.kind !== 'punt');
+        told.push(...operations.flatMap(({ op, object }) => (object.kind === 'punt' ? op : [])));
+        const answers = await apply(others);
+        return operations.map((operation) => answers[others.indexOf(operation)] ?? { ok: true });
+      },
+    };
+    const dump = r.dataplane.dump.bind(r.dataplane);
+    r.dataplane.dump = async () => [...(await dump()), { object: punt, handle: 0 }];
+    r.dataplane.restart(false);
+    await r.settle();
+    expect(pairs.device('wan0')).toBeDefined();
+    expect(told).toEqual([]);
+    r.configure([]);
+    await r.settle();
+    expect(told, 'once it is gone the punt goes').toEqual(['delete']);
+  });
+
   it('nothing is sent before every namespace has been read', () => {
     const started = new Router();
     expect(started.reconciler.ready).toBe(false);
