@@ -34,6 +34,9 @@ const open = async (punts: Punts): Promise<string[]> =>
     .filter(({ state }) => state !== 'CREATED')
     .map(({ id, state, reasons }) => `${id} ${state} ${reasons}`);
 
+/** As a file for lcpctl: JSON is YAML. */
+const textOf = (...punts: readonly Entry[]): string => JSON.stringify({ punts });
+
 /** What would tell that a request was made anew. */
 const identities = async (punts: Punts): Promise<string[]> =>
   (await rowsOf(punts)).map(({ id, links, objects }) => JSON.stringify([id, links, objects]));
@@ -262,7 +265,7 @@ system(
     const c1 = await lab.addNetns('c1');
     const lcpd = await punts.start();
     const add = async (entry: Entry): Promise<void> => {
-      const done = await lcpd.ctl(['punt', 'add', '--file', '-'], { input: JSON.stringify(entry) });
+      const done = await lcpd.ctl(['punt', 'add', '--file', '-'], { input: textOf(entry) });
       t.equal(done.code, 0, done.stdout + done.stderr);
       await punts.is(entry.name, 'CREATED');
     };
@@ -272,7 +275,7 @@ system(
     t.same(await shared(), ['ospf false']);
     await add(abx('bgp', c1, bgp));
     t.same(await shared(), ['ospf true', 'bgp true'], 'both are told');
-    const again = await lcpd.ctl(['punt', 'add', '--file', '-'], { input: JSON.stringify(abx('bgp', c1, bgp)) });
+    const again = await lcpd.ctl(['punt', 'add', '--file', '-'], { input: textOf(abx('bgp', c1, bgp)) });
     t.not(again.code, 0);
     t.match(again.stderr, /punt already exists: .*\|bgp/);
     const hairpin = ['punt', 'add', 'hairpin-xconnect', 'wire', 'interfaces=p0,p1', '--netns', c1];
