@@ -21,6 +21,7 @@ const MAX_RECORDS = 4096;
 const ENOSPC = -28;
 
 const UNSUPPORTED: ReadonlyMap<string, string> = new Map([
+  ['link dhcp-client', 'the layer 3 side of an interconnect is a pair: run a DHCP client on its host'],
   ['socket tcp', 'a socket gets datagrams, and TCP is no protocol of those'],
   [
     'host unknown',

@@ -9,6 +9,8 @@ import type { ExceptionSpec, Icmp6Spec, PoliceSpec, ProtocolSpec, RedirectSpec, 
 export type MatchSpec = ToHostSpec | ProtocolSpec | Icmp6Spec | ExceptionSpec;
 const TCP = 6;
 const UDP = 17;
+/** All that nobody has. */
+const UNKNOWN_PORT = 65535;
 
 function matchesOf(spec: MatchSpec): PuntMatch[] {
   switch (spec.type) {
@@ -41,6 +43,7 @@ export function draftMatch(spec: MatchSpec, obstacles: Obstacles): Draft {
   for (const match of matches) {
     const taken = plane.takenBy(match);
     if (taken !== undefined) obstacles.refusals.push(`${matchName(match)} is used by the data plane itself: ${taken}`);
+    if (match.by === 'port' && match.port === UNKNOWN_PORT) obstacles.needs(`${feature} unknown`);
     if (match.by === 'port' && match.protocol === TCP) obstacles.needs(`${feature} tcp`);
     if (match.by === 'reason' && !plane.reasons.some(({ name }) => name === match.reason)) {
       const known = plane.reasons.map(({ name }) => name).join(', ');

@@ -8,7 +8,7 @@ import { ip } from './lab/netns.ts';
 import { hexOf, isisFrame, ODD_FILTER, oddFrames } from './lab/oddframes.ts';
 import { waitFor } from './lab/process.ts';
 import { type Entry, Punts } from './lab/punts.ts';
-import { addressesIn, bridge, embeddedOnly, macIn, ospf } from './lab/puntscene.ts';
+import { addressesIn, bridge, embeddedOnly, macIn } from './lab/puntscene.ts';
 import { Sniffer } from './lab/sniffer.ts';
 import { ping, reachable, sendFrames } from './lab/traffic.ts';
 import { system } from './lab.ts';
@@ -156,6 +156,7 @@ system(
       const before = { mirror: mirror0.frames().length, wire: only.frames().length };
       await ping(h0, '10.0.1.2', { count: 10 });
       await mirror0.seen(before.mirror + 10);
+      await only.seen(before.wire + 10);
       const more = mirror0.frames().length - before.mirror;
       t.equal(more, only.frames().length - before.wire, `${direction}: only that`);
       t.equal(more, 10);
@@ -291,13 +292,12 @@ system(
     t.same(punts.told('x'), [], 'nothing came of them');
     await punts.configure({
       name: 'm',
-      type: 'abx',
+      type: 'hairpin',
       netns: c1,
       interface: 'p0',
-      interconnect: 'memif',
-      ingress: [ospf],
+      'hairpin-interface': { name: 'hp9', 'dhcp-client': true },
     });
-    await punts.is('m', 'PENDING', /link memif/);
+    await punts.is('m', 'PENDING', /link dhcp-client: .*run a DHCP client on its host/);
     t.same(await punts.taps('c1'), []);
     t.ok(await reachable(lab.ns('h0'), '10.0.1.2'));
   },

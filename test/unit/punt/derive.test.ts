@@ -77,6 +77,15 @@ describe('punts derived from requests', () => {
     expect(keys(d)).toEqual([]);
   });
 
+  it('all ports that nobody has are asked of a data plane that knows them', () => {
+    env.unsupported.set('host unknown', 'nobody knows');
+    expect(states(derive(ask('u', udp(65535, '')))).u).toBe(
+      'pending: the data plane cannot do host unknown: nobody knows',
+    );
+    env.unsupported.clear();
+    expect(keys(derive(ask('u', udp(65535, ''))))).toEqual(['host udp4/65535']);
+  });
+
   it('8, 10: redirects wait for their interfaces, each of them by name', () => {
     const redirect = (label: string, rx: string, tx: string) =>
       ask(label, { type: 'ip-redirect', l3: 'all', rx, tx, nextHops: ['192.0.2.2', '2001:db8::2'] });
