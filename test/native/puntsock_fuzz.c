@@ -76,7 +76,7 @@ static void fuzz_input(void) {
     }
     seen[why]++;
   }
-  for (unsigned why = PUNT_RX; why < PUNT_FATE_COUNT; why++)
+  for (unsigned why = PUNT_RX; why <= PUNT_RX_ACTION; why++)
     CHECK(why == PUNT_RX_LONG || seen[why] > rounds / 100, "only %llu are '%s'", (unsigned long long)seen[why], punt_fate_name(why));
   CHECK(seen[PUNT_RX] > rounds / 3, "only %llu are good: they are too wild", (unsigned long long)seen[PUNT_RX]);
   close(fd);
