@@ -1,6 +1,6 @@
 // `make bench`: every figure in one run, with its target; exit status 1 when one is missed.
 //
-// node --import tsx bench/main.ts [netlink] [native] [mirror] [forwarding] [vpp]
+// node --import tsx bench/main.ts [netlink] [native] [mirror] [forwarding] [punt] [vpp]
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,6 +10,7 @@ import { vppPrefix } from '../test/vpp/lab/realvpp.ts';
 import { type Figure, summary, tell } from './figure.ts';
 import { forwarding } from './forwarding.ts';
 import { mirror } from './mirror.ts';
+import { punt } from './punt.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -44,6 +45,7 @@ const parts: Record<string, () => Promise<Figure[]>> = {
   native: () => child(['make', '-s', '-C', 'src/forwarding/native', 'bench']),
   mirror,
   forwarding,
+  punt,
   vpp,
 };
 

@@ -1,10 +1,12 @@
-// Router: the namespaces and the lcpd that a benchmark measures: phys p0, p1 with peers q0, q1.
+// Router: the namespaces and the lcpd that a benchmark measures: phys p0, p1 with peers q0, q1; over its own data plane, or over
+// a VPP that has the phys and what they are paired with as host-interfaces.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Lcpd } from '../test/system/lab/lcpd.ts';
 import { addNetns, addVeth, delNetns, ip } from '../test/system/lab/netns.ts';
+import { VppPlane } from '../test/system/lab/vppplane.ts';
 
 const prefix = `lcpbench${process.pid}`;
 
@@ -15,13 +17,21 @@ export class Router {
   /** Where peer qN lives: a namespace of its own. */
   readonly peers = [`${prefix}-q0`, `${prefix}-q1`] as const;
   readonly lcpd: Lcpd;
+  readonly #plane: VppPlane | undefined;
 
-  constructor() {
+  /** extra: lines of the configuration. */
+  constructor(options: { readonly vpp?: boolean; readonly extra?: string } = {}) {
+    const { dir, rtr, cp } = this;
+    const startup = `punt { socket ${dir}/vpp/punt.sock }`;
+    if (options.vpp === true)
+      this.#plane = new VppPlane({ dir, segment: prefix, rtr, cp, pairBackend: 'attach', startup });
     const config = [
+      this.#plane?.config ?? '',
       `netns: ${this.cp}`,
       'pairs: [ { phy: p0, host: e0 }, { phy: p1, host: e1 } ]',
       `control: { socket: ${this.dir}/lcpd.sock }`,
       'log: { level: warn }',
+      options.extra ?? '',
       '',
     ].join('\n');
     this.lcpd = new Lcpd({ ns: this.rtr, dir: this.dir, config });
@@ -34,7 +44,9 @@ export class Router {
       await ip(this.rtr, 'link', 'set', `p${n}`, 'up');
       await ip(this.peers[n], 'link', 'set', `q${n}`, 'up');
       await ip(this.peers[n], 'addr', 'add', `10.0.${n}.2/24`, 'dev', `q${n}`);
+      await this.#plane?.addPhy(`p${n}`, `e${n}`);
     }
+    await this.#plane?.start();
   }
 
   /** Starts lcpd and gives the hosts their addresses, 10.0.N.1. */
@@ -49,6 +61,7 @@ export class Router {
 
   async close(): Promise<void> {
     await this.lcpd.stop();
+    await this.#plane?.vpp.remove();
     for (const ns of [this.rtr, this.cp, ...this.peers]) await delNetns(ns);
     rmSync(this.dir, { recursive: true });
   }

@@ -3,11 +3,12 @@
  *   pktgen send  --if NAME --dst-mac MAC --src IP --dst IP [--count N] [--src-mac MAC] [--size 64]
  *                (--seconds S | --packets N) [--cpu C] [--pps RATE]
  *   pktgen count --if NAME --seconds S [--drop]
+ *   pktgen drain --if PATH --seconds S [--cpu C]
  *
  * send: N destinations, counted up from --dst, with sendmmsg past the qdisc; frames are prepared
  * once. count: the interface's own receive counters, so nothing is put in the path; with --drop a tc
  * classifier throws the frames away at the first place possible, so that the sink's stack is not what
- * is measured. Sizes include the 4 byte frame check sequence. Prints one JSON object.
+ * is measured. drain: a client of a punt socket, bound at PATH, which takes datagrams and counts them. Sizes include the 4 byte frame check sequence. Prints one JSON object.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,6 +25,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -201,10 +204,42 @@ static int run_count(const struct options *o) {
   return err ? 1 : 0;
 }
 
+/* A program that does nothing but read: what it cannot take in time is lost by the kernel's queue. */
+static int run_drain(const struct options *o) {
+  enum { TAKE = 64, ROOM = 2048 };
+  static uint8_t bytes[TAKE][ROOM];
+  struct mmsghdr m[TAKE];
+  struct iovec iov[TAKE];
+  struct sockaddr_un at = {.sun_family = AF_UNIX};
+  struct timeval patience = {.tv_usec = 100000};
+  uint64_t packets = 0;
+  int s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (s < 0 || strlen(o->device) >= sizeof at.sun_path) die(o->device);
+  strcpy(at.sun_path, o->device);
+  unlink(o->device);
+  if (bind(s, (struct sockaddr *)&at, sizeof at) < 0 || setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0)
+    die(o->device);
+  memset(m, 0, sizeof m);
+  for (unsigned i = 0; i < TAKE; i++) {
+    iov[i] = (struct iovec){bytes[i], ROOM};
+    m[i].msg_hdr = (struct msghdr){.msg_iov = &iov[i], .msg_iovlen = 1};
+  }
+  double start = now();
+  while (now() - start < o->seconds) {
+    int n = recvmmsg(s, m, TAKE, MSG_WAITFORONE, NULL);
+    if (n > 0) packets += (unsigned)n;
+    else if (n < 0 && errno != EAGAIN && errno != EINTR) die("recvmmsg");
+  }
+  unlink(o->device);
+  printf("{\"packets\":%llu,\"seconds\":%.6f}\n", (unsigned long long)packets, now() - start);
+  return 0;
+}
+
 static int usage(void) {
   fprintf(stderr, "usage: pktgen send --if NAME --dst-mac MAC --src IP --dst IP [--count N] [--src-mac MAC] [--size BYTES]\n"
                   "                   (--seconds S | --packets N) [--cpu C] [--pps RATE]\n"
-                  "       pktgen count --if NAME --seconds S [--drop]\n");
+                  "       pktgen count --if NAME --seconds S [--drop]\n"
+                  "       pktgen drain --if PATH --seconds S [--cpu C]\n");
   return 2;
 }
 
@@ -215,8 +250,8 @@ int main(int argc, char **argv) {
                                         {0, 0, 0, 0}};
   struct options o = {.count = 1, .size = 64, .cpu = -1};
   unsigned src_family = 0, dst_mac = 0;
-  int c, send = argc > 1 && !strcmp(argv[1], "send");
-  if (!send && (argc < 2 || strcmp(argv[1], "count"))) return usage();
+  int c, send = argc > 1 && !strcmp(argv[1], "send"), drain = argc > 1 && !strcmp(argv[1], "drain");
+  if (!send && !drain && (argc < 2 || strcmp(argv[1], "count"))) return usage();
   while ((c = getopt_long(argc - 1, argv + 1, "", known, NULL)) != -1) switch (c) {
       case 'i': o.device = optarg; break;
       case 'm': dst_mac = (unsigned)parse_mac(optarg, o.dst_mac); break;
@@ -242,5 +277,5 @@ int main(int argc, char **argv) {
     CPU_SET((unsigned)o.cpu, &set);
     if (sched_setaffinity(0, sizeof set, &set) < 0) die("sched_setaffinity");
   }
-  return send ? run_send(&o) : run_count(&o);
+  return send ? run_send(&o) : drain ? run_drain(&o) : run_count(&o);
 }

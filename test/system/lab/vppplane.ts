@@ -38,6 +38,8 @@ export interface VppPlaneOptions {
   readonly rtr: string;
   readonly cp: string;
   readonly pairBackend: 'attach' | 'linux-cp';
+  /** More of VPP's startup.conf. */
+  readonly startup?: string;
 }
 
 export class VppPlane {
@@ -48,8 +50,8 @@ export class VppPlane {
 
   constructor(options: VppPlaneOptions) {
     this.#options = options;
-    const { dir, segment, rtr } = options;
-    const names = { prefix: vppPrefix() ?? '', dir: `${dir}/vpp`, netns: rtr, segment };
+    const { dir, segment, rtr, startup = '' } = options;
+    const names = { prefix: vppPrefix() ?? '', dir: `${dir}/vpp`, netns: rtr, segment, startup };
     this.vpp = new RealVpp({ ...names, unix: `exec ${dir}/phys`, plugins: PLUGINS });
   }
 
