@@ -17,6 +17,7 @@ import { swInterfaceIp6ndRaConfig } from './api/proxy.ts';
 import type { VppClient } from './client.ts';
 import { renewGlean } from './gleans.ts';
 import { takeIp4 } from './ip4.ts';
+import type { Leaks } from './leaks.ts';
 import { acceptGroups } from './linkgroups.ts';
 import type { Pairs } from './pairs.ts';
 import type { Session } from './session.ts';
@@ -48,17 +49,19 @@ export class Addresses {
   readonly #sources: Sources;
   readonly #subifs: Subifs;
   readonly #pairs: Pairs;
+  readonly #leaks: Leaks;
   readonly #had = new Map<number, Had>();
   /** What the core asked for, by interface and address. */
   readonly #asked = new Map<string, Address>();
   /** Removals that are put off. */
   readonly #late = new Map<string, NodeJS.Timeout>();
 
-  constructor({ client, sources }: Pick<Session, 'client' | 'sources'>, subifs: Subifs, pairs: Pairs) {
+  constructor({ client, sources }: Pick<Session, 'client' | 'sources'>, subifs: Subifs, pairs: Pairs, leaks: Leaks) {
     this.#client = client;
     this.#sources = sources;
     this.#subifs = subifs;
     this.#pairs = pairs;
+    this.#leaks = leaks;
   }
 
   close(): void {
@@ -177,8 +180,16 @@ export class Addresses {
 
   async #setGlobal(ifindex: number, had: Had, a: Address): Promise<void> {
     const wanted = this.#lengthFor(ifindex, had, a);
+    if (had.lengths.get(a.address) !== wanted)
+      await this.#withoutLeaks(had, a, () => this.#setLength(ifindex, had, a, wanted));
+  }
+
+  #withoutLeaks({ tables }: Had, { phy, family }: Address, act: () => Promise<void>): Promise<void> {
+    return this.#leaks.without(phy, family, tables[family], tables[family], act);
+  }
+
+  async #setLength(ifindex: number, had: Had, a: Address, wanted: number): Promise<void> {
     const before = had.lengths.get(a.address);
-    if (before === wanted) return;
     const key = `${a.phy} ${a.address}/${a.prefixlen}`;
     // without one that is connected all of a subnet are alone
     const isAlone = wanted === maxLength(a.family);
@@ -313,8 +324,10 @@ export class Addresses {
     if (asked !== undefined && asked.prefixlen !== a.prefixlen) return;
     this.#asked.delete(`${ifindex} ${a.address}`);
     if (length === undefined) return;
-    await this.#addDel(ifindex, had, a.address, length, false, `${a.phy} ${a.address}/${a.prefixlen}`);
-    if (length < maxLength(a.family)) await this.#reshape(ifindex, had);
+    await this.#withoutLeaks(had, a, async () => {
+      await this.#addDel(ifindex, had, a.address, length, false, `${a.phy} ${a.address}/${a.prefixlen}`);
+      if (length < maxLength(a.family)) await this.#reshape(ifindex, had);
+    });
     if (a.family === 4) await takeIp4(this.#client, ifindex, a.phy);
   }
 

@@ -17,6 +17,7 @@ import type { VppClient } from './client.ts';
 import type { Interface, Interfaces } from './interfaces.ts';
 import { macBytes, NO_INTERFACE } from './interfaces.ts';
 import { dropIp4, takeIp4 } from './ip4.ts';
+import type { Leaks } from './leaks.ts';
 import type { Macs } from './macs.ts';
 import type { Neighbours } from './neighbours.ts';
 import type { Pairs } from './pairs.ts';
@@ -34,6 +35,7 @@ export interface LinkParts {
   readonly bindings: Bindings;
   readonly macs: Macs;
   readonly neighbours: Neighbours;
+  readonly leaks: Leaks;
   /** VPP table in which everything is punted. */
   readonly puntTable: number;
   /** Key of the table that labels are looked up in by every interface. */
@@ -108,8 +110,18 @@ export class Links {
       await client.request(itf.swInterfaceSetMtu, { sw_if_index, mtu: [link.mtu, 0, 0, 0] }, options);
     const flags = link.up ? ifStatusFlags.values.IF_STATUS_API_FLAG_ADMIN_UP : 0;
     if (link.up === up) return;
-    await client.request(itf.swInterfaceSetFlags, { sw_if_index, flags }, options);
+    await this.#still(sw_if_index, link.phy, 4, () =>
+      this.#still(sw_if_index, link.phy, 6, async () => {
+        await client.request(itf.swInterfaceSetFlags, { sw_if_index, flags }, options);
+      }),
+    );
     if (link.up) await addresses.started(sw_if_index);
+  }
+
+  /** Does something to an interface that stays in its table, while that is the only one with its neighbours. */
+  async #still(sw_if_index: number, phy: string, family: Family, act: () => Promise<void>): Promise<void> {
+    const table = await this.tableOf(sw_if_index, family);
+    await this.#of.leaks.without(phy, family, table, table, act);
   }
 
   /** The VPP table that an interface is in, as far as it is known. */
@@ -145,13 +157,16 @@ export class Links {
   }
 
   async #putInto(sw_if_index: number, family: Family, phy: string, home: Home | undefined): Promise<void> {
-    const { bindings, addresses, neighbours, client, puntTable } = this.#of;
+    const { bindings, addresses, neighbours, leaks, client, puntTable } = this.#of;
     // one that is looked up in nothing is the kernel's: its packets are punted
     const vrf_id = home?.vpp ?? puntTable;
-    if ((await this.tableOf(sw_if_index, family)) !== vrf_id) {
-      await addresses.without(sw_if_index, family, vrf_id, async () => {
+    const before = await this.tableOf(sw_if_index, family);
+    if (before !== vrf_id) {
+      const move = async () => {
         await client.request(itf.swInterfaceSetTable, { sw_if_index, is_ipv6: family === 6, vrf_id }, { key: phy });
-      });
+      };
+      const moveBare = () => addresses.without(sw_if_index, family, vrf_id, move);
+      await leaks.without(phy, family, before, vrf_id, moveBare);
       this.#tables.set(`${family} ${sw_if_index}`, vrf_id);
       // they went with the addresses
       await neighbours.again(phy);
@@ -198,7 +213,7 @@ export class Links {
 
   /** The pair of an interface ends: its table is VPP's main one again, and it is as VPP has it by itself. */
   async forget(phy: string): Promise<void> {
-    const { subifs, addresses, bindings, client, macs } = this.#of;
+    const { subifs, addresses, bindings, leaks, client, macs } = this.#of;
     const found = subifs.interface(phy);
     if (found !== undefined) {
       const { ifindex: sw_if_index } = found;
@@ -206,11 +221,11 @@ export class Links {
       await macs.want(sw_if_index, 'host', []);
       await dropIp4(client, sw_if_index, phy);
       for (const family of FAMILIES) {
-        if ((await this.tableOf(sw_if_index, family)) !== 0)
-          await client.request(
-            itf.swInterfaceSetTable,
-            { sw_if_index, is_ipv6: family === 6, vrf_id: 0 },
-            { key: phy },
+        const table = await this.tableOf(sw_if_index, family);
+        const message = { sw_if_index, is_ipv6: family === 6, vrf_id: 0 };
+        if (table !== 0)
+          await leaks.without(phy, family, table, 0, () =>
+            client.request(itf.swInterfaceSetTable, message, { key: phy }),
           );
         this.#tables.delete(`${family} ${sw_if_index}`);
       }

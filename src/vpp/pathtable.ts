@@ -108,6 +108,11 @@ export class PathTable {
     return this.#entries.get(target)?.onLink === true;
   }
 
+  /** Whether some leg of a target reaches its packets' own destination on the wire of a phy. */
+  isOnLinkOf(target: number, phy: string): boolean {
+    return this.#entries.get(target)?.paths.some((path) => path.phy === phy && path.via === '') === true;
+  }
+
   /** Whether packets are looked up once more in the end, by some leg. */
   leadsOn(target: number, family: RouteFamily): boolean {
     if (target === SPECIAL.throw) return true;

@@ -10,6 +10,11 @@ export interface Prefix {
   readonly words: Words;
 }
 
+/** A prefix of a set, with where its route leads if that matters. */
+export interface Member extends Prefix {
+  readonly target: number;
+}
+
 /** Bits of an address word, as it lies on this host, that belong to its first `bits` bits. */
 const MASKS = Uint32Array.from({ length: 33 }, (_, bits) => {
   const mask = bits === 0 ? 0 : (0xffff_ffff << (32 - bits)) >>> 0;
@@ -30,18 +35,25 @@ const isSame = ({ words: [, a, b, c] }: Prefix, w1: number, w2: number, w3: numb
 
 export class PrefixSet {
   /** By length, then by the first word. */
-  readonly #ofLength: (Map<number, Prefix[]> | undefined)[] = new Array(129).fill(undefined);
+  readonly #ofLength: (Map<number, Member[]> | undefined)[] = new Array(129).fill(undefined);
 
   has(length: number, w0: number, w1: number, w2: number, w3: number): boolean {
     const like = this.#ofLength[length]?.get(w0);
     return like?.some((prefix) => isSame(prefix, w1, w2, w3)) === true;
   }
 
-  add(length: number, w0: number, w1: number, w2: number, w3: number): void {
-    if (this.has(length, w0, w1, w2, w3)) return;
-    const ofLength = this.#ofLength[length] ?? new Map<number, Prefix[]>();
+  /** Whether it has a member still, as it was told then. */
+  holds(member: Member): boolean {
+    return this.#ofLength[member.length]?.get(member.words[0])?.includes(member) === true;
+  }
+
+  add(length: number, w0: number, w1: number, w2: number, w3: number, target = 0): void {
+    const there = this.#ofLength[length]?.get(w0)?.find((prefix) => isSame(prefix, w1, w2, w3));
+    if (there?.target === target) return;
+    this.delete(length, w0, w1, w2, w3);
+    const ofLength = this.#ofLength[length] ?? new Map<number, Member[]>();
     this.#ofLength[length] = ofLength;
-    const prefix: Prefix = { length, words: [w0, w1, w2, w3] };
+    const prefix: Member = { length, words: [w0, w1, w2, w3], target };
     ofLength.set(w0, [...(ofLength.get(w0) ?? []), prefix]);
   }
 
@@ -55,7 +67,7 @@ export class PrefixSet {
     if (ofLength.size === 0) this.#ofLength[length] = undefined;
   }
 
-  all(): Prefix[] {
+  all(): Member[] {
     return this.#ofLength.flatMap((ofLength) => [...(ofLength?.values() ?? [])].flat());
   }
 }

@@ -31,6 +31,7 @@ import type { VppClient } from './client.ts';
 import { agreed } from './copies.ts';
 import { gapsOf } from './gaps.ts';
 import { Interfaces } from './interfaces.ts';
+import { Leaks } from './leaks.ts';
 import { Links } from './links.ts';
 import { type FoundRoute, lookUp, lookUpLabels } from './lookup.ts';
 import { Macs } from './macs.ts';
@@ -116,7 +117,8 @@ export class Programme {
       move: (phy, family, home) => this.#links.move(phy, family, home),
       isInhabited: (home) => this.#links.isInhabited(home),
     });
-    this.#addresses = new Addresses(session, this.subifs, this.#pairs);
+    const leaks = new Leaks(this.routes);
+    this.#addresses = new Addresses(session, this.subifs, this.#pairs, leaks);
     this.#macs = new Macs(client, this.interfaces);
     // a TAP takes every frame, and an attached host is an interface as any other
     this.#neighbours = new Neighbours(client, this.subifs, async (phy, address, mac) => {
@@ -133,6 +135,7 @@ export class Programme {
       bindings: this.#bindings,
       macs: this.#macs,
       neighbours: this.#neighbours,
+      leaks,
       puntTable: this.#tables.puntTable(),
       labelTable: tableKey(this.#first, MPLS, 0),
     });

@@ -190,15 +190,18 @@ export async function readHome(
       const [first] = shown;
       const leads = length === 0 && first?.preference === SPECIAL.throw;
       if (leads) next = first.table_id;
-      else home.onLink.add(length, w0, w1, w2, w3);
-      if (!leads) main.add(targets.of(row, bytes), row);
+      if (leads) return;
+      const target = targets.of(row, bytes);
+      home.onLink.add(length, w0, w1, w2, w3, target);
+      main.add(target, row);
     } else if (source === sources.interface && length < (family === 6 ? 128 : 32)) {
       const [only] = row.decodePaths();
       if (only === undefined || !context.isPaired(only.sw_if_index)) return;
       // in a table that is known, one that the kernel has not there is the address's alone
       if (home.isRead && !home.onLink.has(length, w0, w1, w2, w3)) return;
-      home.onLink.add(length, w0, w1, w2, w3);
-      main.add(targets.of(row, bytes), row);
+      const target = targets.of(row, bytes);
+      home.onLink.add(length, w0, w1, w2, w3, target);
+      main.add(target, row);
     }
   });
   home.next = next;

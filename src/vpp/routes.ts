@@ -16,7 +16,7 @@ import { NO_ANSWER } from './bulk.ts';
 import type { VppClient } from './client.ts';
 import { LabelRoutes } from './labelroutes.ts';
 import type { PathTable } from './pathtable.ts';
-import { maskWord } from './prefixset.ts';
+import { type Member, maskWord } from './prefixset.ts';
 import type { EncodedPaths } from './routebatch.ts';
 import { RouteEncoder } from './routebatch.ts';
 import { RouteFailures } from './routefailures.ts';
@@ -47,6 +47,13 @@ export function isServedByVpp(family: number, length: number, w0: number): boole
   const first = w0 & 0xff;
   if (family === 4) return length >= 4 && (first & 0xf0) === 0xe0;
   return (length >= 8 && first === 0xff) || (length >= 10 && first === 0xfe && ((w0 >>> 8) & 0xc0) === 0x80);
+}
+
+/** An on-link route as a home has it. */
+export interface OnLinkRoute {
+  readonly home: Home;
+  readonly member: Member;
+  readonly paths: EncodedPaths;
 }
 
 /** Requests for routes, each with the route of the batch that it is of. */
@@ -176,7 +183,7 @@ export class Routes {
       // VPP 26.06 forgets the source of an entry whose interface is in another table when its pool of entries grows just
       // then (fib_attached_export_import moves what its callers point to), and has it when it is told once more.
       if (this.#paths.isOnLink(target)) this.#add(out, i, home, api, length, w0, w1, w2, w3, paths);
-      home.onLink.add(length, w0, w1, w2, w3);
+      home.onLink.add(length, w0, w1, w2, w3, target);
     } else {
       this.#add(out, i, home, route, length, w0, w1, w2, w3, paths);
       if (wasOnLink) this.#leaveApi(home, i, out, length, w0, w1, w2, w3);
@@ -280,6 +287,34 @@ export class Routes {
       for (const { length, words } of home.throws.all()) this.#add(out, 0, home, route, length, ...words, thrown);
     });
     home.next = next;
+  }
+
+  /** On-link routes by an interface, in all homes of a family but one. */
+  onLinkBy(phy: string, family: 4 | 6, except: number | undefined): OnLinkRoute[] {
+    const found: OnLinkRoute[] = [];
+    for (const home of this.#tables.homes()) {
+      if (home.family !== family || home.vpp === except) continue;
+      for (const member of home.onLink.all()) {
+        if (!this.#paths.isOnLinkOf(member.target, phy)) continue;
+        const paths = this.#paths.encoded(member.target, family, home.next ?? undefined);
+        if (paths !== undefined) found.push({ home, member, paths });
+      }
+    }
+    return found;
+  }
+
+  /** Takes on-link routes out for a moment, or puts those back that are wanted still. */
+  async writeOnLink(routes: readonly OnLinkRoute[], isAdd: boolean): Promise<void> {
+    for (const { home, member, paths } of routes) {
+      const { length, words } = member;
+      const isThere = this.#tables.homeOf(home.family, home.vpp) === home;
+      if (!isThere || !home.onLink.holds(member)) continue;
+      await this.#write(isAdd ? 'put on-link route back' : 'withdraw on-link route', home, (out) => {
+        this.#add(out, 0, home, this.#sources.api, length, ...words, isAdd ? paths : NO_PATHS);
+        // twice, as in #encodeIn
+        if (isAdd) this.#add(out, 0, home, this.#sources.api, length, ...words, paths);
+      });
+    }
   }
 
   /** Writes the routes of the local table into a home, or takes them out of it. */
