@@ -1,7 +1,7 @@
 // Leaks: on-link routes in other tables than their interface's, which are out while that interface changes.
 //
 // Invariants: VPP copies the neighbours and addresses of an interface into each other table that has a route to its subnet on
-// the link. VPP 26.06 ends with a signal where two tables have such a route and the interface's own entry of the subnet
+// the link. VPP 26.06 ends with a signal, or stands still, where two tables have such a route and the interface's own entry of the subnet
 // goes, and where its pool of entries grows while it copies anew (the entry that is worked on has moved then). Both happen
 // when an interface gets another table, is stopped or loses an address. So what it is the link of is withdrawn before,
 // and put back behind, where nothing has changed or removed it meanwhile. An lcpd that is killed in between finds them

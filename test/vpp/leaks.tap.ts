@@ -1,6 +1,6 @@
 /**
  * Leaks on a real VPP: routes to what is on an interface's link, in other tables than its own, while it changes its table, its
- * state and its addresses, over a restart of lcpd. VPP 26.06 ends with a signal where they are there meanwhile.
+ * state and its addresses, over a restart of lcpd. VPP 26.06 ends with a signal, or stands still, where they are there meanwhile.
  */
 import { inNetns, ip } from '../system/lab/netns.ts';
 import { tryRun, waitFor } from '../system/lab/process.ts';
