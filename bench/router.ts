@@ -53,6 +53,7 @@ export class Router {
   async start(): Promise<void> {
     await this.lcpd.start();
     for (const n of [0, 1]) {
+      await ip(this.cp, 'link', 'set', `e${n}`, 'up');
       await this.lcpd.waitPair(`p${n}`, 'up');
       await ip(this.cp, 'addr', 'replace', `10.0.${n}.1/24`, 'dev', `e${n}`);
     }
