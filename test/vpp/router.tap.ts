@@ -90,6 +90,8 @@ vpp(
     await ip(cp, 'route', 'add', '198.51.100.0/24', 'via', '10.0.1.2', 'table', '77');
     await ip(cp, 'route', 'add', '203.0.113.0/24', 'via', '10.0.1.2', 'table', '100');
     await ip(cp, 'rule', 'add', 'pref', '500', 'lookup', '77');
+    // else e0's way could be the first to be planned, and the copy the one that stays: no interface is moved to end a copy
+    await lcpd.synced();
     await ip(cp, 'rule', 'add', 'pref', '600', 'iif', 'e0', 'lookup', '100');
     await lcpd.synced();
     const tables = async () => (await vpp.ctl('show ip fib summary')).stdout;
