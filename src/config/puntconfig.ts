@@ -3,6 +3,8 @@
 // Invariants: the same shape as PuntRequest of src/punt/request.ts, which this folder may not know; a test has the compiler
 // compare the two. Words and units are explained there.
 
+import type { PoliceScope } from '../lib/policescopes.ts';
+
 export const puntTypes = [
   'to-host',
   'ip-protocol',
@@ -25,32 +27,11 @@ export type L3Word = (typeof l3Words)[number];
 export const interconnectWords = ['tap', 'memif', 'af-unix'] as const;
 export type InterconnectWord = (typeof interconnectWords)[number];
 
-/** What may be policed: a family as a whole, or a class of packets for the router itself. */
-export const policeScopes = [
-  'ipv4',
-  'ipv6',
-  'arp',
-  'nd',
-  'icmp',
-  'bgp',
-  'ospf',
-  'ldp',
-  'bfd',
-  'ssh',
-  'snmp',
-  'dhcp',
-  'lacp',
-  'lldp',
-  'isis',
-  'ttl',
-  'unknown',
-] as const;
-
 /**
  * Packets a second that are let through when nothing is said: what protocols of a busy router need with room to spare, and
  * far less than what keeps a control plane from its work. BFD and routing come first, what only answers strangers last.
  */
-export const policeRates: Readonly<Record<(typeof policeScopes)[number], number>> = {
+export const policeRates: Readonly<Record<PoliceScope, number>> = {
   ipv4: 20_000,
   ipv6: 20_000,
   arp: 1000,
@@ -110,7 +91,7 @@ export type PuntSpecConfig =
     }
   | {
       readonly type: 'police';
-      readonly scope: (typeof policeScopes)[number];
+      readonly scope: PoliceScope;
       readonly unit: 'pps' | 'kbps';
       readonly rate: number;
       readonly burst: number;

@@ -6,6 +6,7 @@
 // manager, VPP's punt infrastructure.
 
 import { z } from 'zod';
+import { policeScopes } from '../lib/policescopes.ts';
 import { list, reading, text, word } from './fields.ts';
 import { ifnameProblem, netnsProblem, type Problem, vppInterfaceProblem } from './names.ts';
 import {
@@ -15,7 +16,6 @@ import {
   type PuntRuleConfig,
   type PuntSpecConfig,
   policeRates,
-  policeScopes,
 } from './puntconfig.ts';
 import {
   ANY_RANGE,

@@ -7,7 +7,7 @@
 // Where the wire changes, the port is made anew, and what was on it (its pair) has to be told again.
 
 import type { HeldObject, LinkControl, OperationResult } from '../lcp/dataplane.ts';
-import type { Interconnect } from '../lcp/puntobjects.ts';
+import { type Interconnect, PLAIN_INTERCONNECT } from '../lcp/puntobjects.ts';
 import { messageOf } from '../lib/errors.ts';
 import { ipBytes } from '../lib/ip.ts';
 import { closeFd } from '../lib/libc.ts';
@@ -44,20 +44,9 @@ const orphan = (name: string, netns: string, netnsId: string): Interconnect => (
   kind: 'interconnect',
   name,
   link: 'tap',
+  ...PLAIN_INTERCONNECT,
   netns,
   netnsId,
-  phyIfindex: 0,
-  mac: '',
-  peerMac: '',
-  mtu: 0,
-  gso: false,
-  socket: '',
-  secret: '',
-  addresses: [],
-  lender: '',
-  table: 0,
-  dhcpClient: false,
-  owner: '',
 });
 
 const isMac = (mac: string): boolean => /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac) && !/^.[13579bdf]/.test(mac);

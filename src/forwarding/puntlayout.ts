@@ -1,6 +1,5 @@
 // struct lcpfwd_punt as bytes: what is where in a record, and what its numbers mean.
 
-import { CLASSES, type Police } from '../lcp/puntobjects.ts';
 import { native } from './native.ts';
 
 export const TYPE = {
@@ -23,7 +22,6 @@ export const PERMIT = 4;
 export const KBPS = 8;
 export const NEXTHOP = 16;
 export const MAC = 32;
-export const SCOPES: readonly Police['scope'][] = ['ipv4', 'ipv6', ...CLASSES];
 export const PATH_SIZE = 108;
 /** Offsets within struct lcpfwd_punt. */
 export const AT = {

@@ -1,9 +1,10 @@
 // struct lcpfwd_punt: punts decoded, as puntrecords.ts has encoded them.
 
 import type { AclRule, Police, Punt, PuntMatch } from '../lcp/puntobjects.ts';
+import { policeScopes } from '../lib/policescopes.ts';
 import { SIZE } from './native.ts';
 import { addressText, macText } from './port.ts';
-import { AT, BY, KBPS, MAC, NEXTHOP, PERMIT, RX, reasonNames, SCOPES, TX, TYPE } from './puntlayout.ts';
+import { AT, BY, KBPS, MAC, NEXTHOP, PERMIT, RX, reasonNames, TX, TYPE } from './puntlayout.ts';
 
 class Reader {
   readonly #bytes: Uint8Array;
@@ -93,7 +94,7 @@ const readPunt = (r: Reader, rules: readonly AclRule[], nameOf: (id: number) => 
     }
     case TYPE.police: {
       const unit = r.has(KBPS) ? 'kbps' : 'pps';
-      const scope = SCOPES[r.u8(AT.scope)] as Police['scope'];
+      const scope = policeScopes[r.u8(AT.scope)] as Police['scope'];
       return { kind, feature: 'police', scope, unit, rate: r.u32(AT.rate), burst: r.u32(AT.burst) };
     }
     case TYPE.proxy: {

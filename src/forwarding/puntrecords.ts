@@ -4,9 +4,10 @@
 import type { AclRule, Punt, PuntMatch } from '../lcp/puntobjects.ts';
 import { LcpError } from '../lib/errors.ts';
 import { ipBytes, parsePrefix } from '../lib/ip.ts';
+import { policeScopes } from '../lib/policescopes.ts';
 import { SIZE } from './native.ts';
 import { afOf, macBytes } from './port.ts';
-import { AT, BY, KBPS, MAC, NEXTHOP, PATH_SIZE, PERMIT, RX, reasonNames, SCOPES, TX, TYPE } from './puntlayout.ts';
+import { AT, BY, KBPS, MAC, NEXTHOP, PATH_SIZE, PERMIT, RX, reasonNames, TX, TYPE } from './puntlayout.ts';
 
 /** The kernel's table of its own addresses, and those numbers that mean main. */
 const LOCAL = 255;
@@ -165,7 +166,7 @@ const records = (p: Punt, names: PuntNames): Record[] => {
     case 'police':
       return [
         new Record(TYPE.police)
-          .u8(AT.scope, SCOPES.indexOf(p.scope), `class ${p.scope}`)
+          .u8(AT.scope, policeScopes.indexOf(p.scope), `class ${p.scope}`)
           .flags(p.unit === 'kbps' ? KBPS : 0)
           .u32(AT.rate, p.rate, 'rate')
           .u32(AT.burst, p.burst, 'burst'),

@@ -4,6 +4,7 @@
 // data plane can. Interfaces are named as everywhere: phys and sub-interfaces by their names, interconnects by theirs.
 // What a data plane cannot dump is remembered in the journal (src/punt/journal.ts), which answers for it at adoption.
 
+import type { PoliceScope } from '../lib/policescopes.ts';
 import type { Family } from './objects.ts';
 
 export const LINKS = ['tap', 'memif', 'phy'] as const;
@@ -51,6 +52,24 @@ export interface Interconnect {
   /** Identity of the request that it was made for first: data planes with tags write it there. */
   readonly owner: string;
 }
+
+/** What an interconnect is when nothing is said: a link that carries frames and nothing else. */
+export const PLAIN_INTERCONNECT: Omit<Interconnect, 'kind' | 'name' | 'link'> = {
+  netns: '',
+  netnsId: '',
+  phyIfindex: 0,
+  mac: '',
+  peerMac: '',
+  mtu: 0,
+  gso: false,
+  socket: '',
+  secret: '',
+  addresses: [],
+  lender: '',
+  table: 0,
+  dhcpClient: false,
+  owner: '',
+};
 
 /** A routing table by its number: the kernel's, in the namespace that lcpd mirrors; 0 and 254 are main. */
 export type PuntTable = number;
@@ -150,31 +169,11 @@ export interface Redirect {
   readonly nexthop: string;
 }
 
-/** Classes of packets for the router itself, of which each may have a policer. */
-export const CLASSES = [
-  'arp',
-  'nd',
-  'icmp',
-  'bgp',
-  'ospf',
-  'ldp',
-  'bfd',
-  'ssh',
-  'snmp',
-  'dhcp',
-  'lacp',
-  'lldp',
-  'isis',
-  'ttl',
-  'unknown',
-] as const;
-export type PuntClass = (typeof CLASSES)[number];
-
 /** A limit to what is punted: of one family as a whole, or of a class. */
 export interface Police {
   readonly kind: 'punt';
   readonly feature: 'police';
-  readonly scope: 'ipv4' | 'ipv6' | PuntClass;
+  readonly scope: PoliceScope;
   readonly unit: 'pps' | 'kbps';
   /** In the unit. */
   readonly rate: number;

@@ -1,6 +1,7 @@
 // RouteRows: routes as lcpctl shows them: every kernel entry, which one is best, what the data plane holds.
 
 import { AF_INET, AF_INET6, formatWords, parsePrefix } from '../lib/ip.ts';
+import { nameOr, PROTOCOL_NAMES, ROUTE_TYPE_NAMES } from '../netlink/names.ts';
 import * as k from '../netlink/uapi.ts';
 import type { Core } from './core.ts';
 import { isKernels, legsOf, pathOf, specialOf, viaOf } from './derive.ts';
@@ -13,41 +14,6 @@ import { routeProtocolOf, routeTosOf, routeTypeOf } from './prefixtable.ts';
 import type { Routes } from './routes.ts';
 import { devName } from './show.ts';
 import type { PathRow, RouteFilter, RouteRow } from './view.ts';
-
-const TYPES: Readonly<Record<number, string>> = {
-  [k.RTN_UNICAST]: 'unicast',
-  [k.RTN_LOCAL]: 'local',
-  [k.RTN_BROADCAST]: 'broadcast',
-  [k.RTN_ANYCAST]: 'anycast',
-  [k.RTN_MULTICAST]: 'multicast',
-  [k.RTN_BLACKHOLE]: 'blackhole',
-  [k.RTN_UNREACHABLE]: 'unreachable',
-  [k.RTN_PROHIBIT]: 'prohibit',
-  [k.RTN_THROW]: 'throw',
-};
-/** As iproute2's rt_protos names them. */
-const PROTOCOLS: Readonly<Record<number, string>> = {
-  1: 'redirect',
-  2: 'kernel',
-  3: 'boot',
-  4: 'static',
-  8: 'gated',
-  9: 'ra',
-  10: 'mrt',
-  11: 'zebra',
-  12: 'bird',
-  13: 'dnrouted',
-  14: 'xorp',
-  15: 'ntk',
-  16: 'dhcp',
-  18: 'keepalived',
-  42: 'babel',
-  186: 'bgp',
-  187: 'isis',
-  188: 'ospf',
-  189: 'rip',
-  192: 'eigrp',
-};
 
 /** The label in the upper 20 bits of a word loaded from network-order bytes. */
 const labelOf = (word: number): number =>
@@ -142,8 +108,8 @@ export function* routeRows(core: Core, filter: RouteFilter): Iterable<RouteRow> 
             netns: ns.name,
             table: t.table[record] as number,
             prefix: prefixText(t, record),
-            type: TYPES[routeTypeOf(info)] ?? String(routeTypeOf(info)),
-            protocol: PROTOCOLS[protocol] ?? String(protocol),
+            type: nameOr(ROUTE_TYPE_NAMES, routeTypeOf(info)),
+            protocol: nameOr(PROTOCOL_NAMES, protocol),
             metric: t.priority[e] as number,
             paths: specialOf(info) === 0 || (p?.legs.length ?? 0) > 0 ? pathRows(ns, core.reconciler.pairs, p) : [],
             installed,

@@ -13,7 +13,7 @@ import { batchOf, walkMessages } from './message.ts';
 import type { Mroute } from './mroute.ts';
 import { decodeMroute, isMrouteFamily } from './mroute.ts';
 import type { NameOf, NameTable } from './names.ts';
-import { bitNames, deviceName, line, nameOr, PROTOCOL_NAMES, plain, TABLE_NAMES } from './names.ts';
+import { bitNames, deviceName, line, nameOr, PROTOCOL_NAMES, plain, ROUTE_TYPE_NAMES, TABLE_NAMES } from './names.ts';
 import type { Neighbour } from './neighbour.ts';
 import { decodeNeighbour } from './neighbour.ts';
 import type { Netconf } from './netconf.ts';
@@ -33,20 +33,6 @@ export type { NameOf };
 type Table = NameTable;
 
 const SCOPE: Table = { 0: 'global', 200: 'site', 253: 'link', 254: 'host', 255: 'nowhere' };
-const ROUTE_TYPE: Table = {
-  [k.RTN_UNSPEC]: 'none',
-  [k.RTN_UNICAST]: 'unicast',
-  [k.RTN_LOCAL]: 'local',
-  [k.RTN_BROADCAST]: 'broadcast',
-  [k.RTN_ANYCAST]: 'anycast',
-  [k.RTN_MULTICAST]: 'multicast',
-  [k.RTN_BLACKHOLE]: 'blackhole',
-  [k.RTN_UNREACHABLE]: 'unreachable',
-  [k.RTN_PROHIBIT]: 'prohibit',
-  [k.RTN_THROW]: 'throw',
-  [k.RTN_NAT]: 'nat',
-  [k.RTN_XRESOLVE]: 'xresolve',
-};
 const FAMILY: Table = { [AF_INET]: 'inet', [AF_INET6]: 'inet6', [k.AF_BRIDGE]: 'bridge', [k.AF_MPLS]: 'mpls' };
 const OPERSTATE = ['UNKNOWN', 'NOTPRESENT', 'DOWN', 'LOWERLAYERDOWN', 'TESTING', 'DORMANT', 'UP'] as const;
 
@@ -224,7 +210,7 @@ function formatLeg(leg: RouteLeg, family: number, nameOf: NameOf): string {
 function formatRoute(r: Route, nameOf: NameOf): string {
   const single = r.multipath ? undefined : r.legs[0];
   return line(
-    r.type !== k.RTN_UNICAST && nameOr(ROUTE_TYPE, r.type),
+    r.type !== k.RTN_UNICAST && nameOr(ROUTE_TYPE_NAMES, r.type),
     r.family === k.AF_MPLS ? `label ${r.dst}` : r.dst,
     r.src !== undefined && `from ${r.src}`,
     r.tos !== 0 && `tos 0x${r.tos.toString(16)}`,

@@ -10,22 +10,46 @@ export type NameOf = (ifindex: number) => string | undefined;
 
 export type NameTable = Readonly<Record<number, string>>;
 
-/** RTPROT_*. */
+/** RTPROT_*, as iproute2's rt_protos names them. */
 export const PROTOCOL_NAMES: NameTable = {
   0: 'unspec',
   1: 'redirect',
   2: 'kernel',
   3: 'boot',
   4: 'static',
+  8: 'gated',
   9: 'ra',
+  10: 'mrt',
   11: 'zebra',
   12: 'bird',
+  13: 'dnrouted',
+  14: 'xorp',
+  15: 'ntk',
   16: 'dhcp',
   17: 'mrouted',
+  18: 'keepalived',
+  42: 'babel',
   186: 'bgp',
   187: 'isis',
   188: 'ospf',
   189: 'rip',
+  192: 'eigrp',
+};
+
+/** RTN_*. */
+export const ROUTE_TYPE_NAMES: NameTable = {
+  [k.RTN_UNSPEC]: 'none',
+  [k.RTN_UNICAST]: 'unicast',
+  [k.RTN_LOCAL]: 'local',
+  [k.RTN_BROADCAST]: 'broadcast',
+  [k.RTN_ANYCAST]: 'anycast',
+  [k.RTN_MULTICAST]: 'multicast',
+  [k.RTN_BLACKHOLE]: 'blackhole',
+  [k.RTN_UNREACHABLE]: 'unreachable',
+  [k.RTN_PROHIBIT]: 'prohibit',
+  [k.RTN_THROW]: 'throw',
+  [k.RTN_NAT]: 'nat',
+  [k.RTN_XRESOLVE]: 'xresolve',
 };
 
 /** RT_TABLE_*. */

@@ -6,7 +6,7 @@
 // pass, so its turn comes by itself. Nothing of a request is made unless all of it can be.
 
 import { isDeepStrictEqual } from 'node:util';
-import { type AclRule, type Interconnect, type Punt, puntKey } from '../lcp/puntobjects.ts';
+import { type AclRule, type Interconnect, PLAIN_INTERCONNECT, type Punt, puntKey } from '../lcp/puntobjects.ts';
 import { formatIp, ipBytes, parsePrefix } from '../lib/ip.ts';
 import type { Allocations } from './allocations.ts';
 import { type Draft, Obstacles } from './draft.ts';
@@ -192,20 +192,9 @@ class Pass {
         kind: 'interconnect',
         name,
         link: 'phy',
-        netns: '',
-        netnsId: '',
+        ...PLAIN_INTERCONNECT,
         phyIfindex: ifindex,
         mac,
-        peerMac: '',
-        mtu: 0,
-        gso: false,
-        socket: '',
-        secret: '',
-        addresses: [],
-        lender: '',
-        table: 0,
-        dhcpClient: false,
-        owner: '',
       });
       return [name];
     });

@@ -1,22 +1,11 @@
 // CnfDevices: over a kernel in memory: the order of what is asked for, whose VRF is whose, and which namespace is meant.
 
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { VRF_MARK } from '../../../src/cnfdevice.ts';
 import * as k from '../../../src/netlink/uapi.ts';
-import { CnfLab, DONE, device, host, MAC, pass } from './lab.ts';
+import { DONE, device, host, lab, labForEach, MAC, pass } from './lab.ts';
 
-let lab: CnfLab;
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  lab = new CnfLab();
-});
-
-afterEach(async () => {
-  await lab.devices.close();
-  expect(lab.kernel.opened).toBe(0);
-  vi.useRealTimers();
-});
+labForEach();
 
 describe('a device', () => {
   it('is made in the order in which it can be had', async () => {

@@ -1,23 +1,12 @@
 // CnfDevices in trouble: refusals of every single request, changes by others, orders of every kind; always the same end.
 
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import * as k from '../../../src/netlink/uapi.ts';
 import { random } from '../netlink/kernel.ts';
 import { ERRNO, type FakeKernel } from './fakekernel.ts';
-import { CnfLab, DONE, device, MAC, pass } from './lab.ts';
+import { DONE, device, lab, labForEach, MAC, newLab, pass } from './lab.ts';
 
-let lab: CnfLab;
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  lab = new CnfLab();
-});
-
-afterEach(async () => {
-  await lab.devices.close();
-  expect(lab.kernel.opened).toBe(0);
-  vi.useRealTimers();
-});
+labForEach();
 
 describe('changes by others', () => {
   it('are put right at once, counted, and told once', async () => {
@@ -87,7 +76,7 @@ describe('refusals', () => {
 
   it('of any one request end where none was refused', async () => {
     const scene = async (refuse: FakeKernel['refuse']): Promise<string[]> => {
-      lab = new CnfLab();
+      newLab();
       lab.kernel.refuse = refuse;
       for (const name of ['t0', 't1'])
         lab.ns.add(name, { mac: '02:00:00:00:00:09', flags: name === 't1' ? k.IFF_UP : 0 });
@@ -159,7 +148,7 @@ describe('order', () => {
     await lab.devices.close();
     for (let seed = 1; seed <= 60; seed++) {
       const below = random(seed);
-      lab = new CnfLab();
+      newLab();
       lab.kernel.refuse = () => (below(8) === 0 ? ERRNO.EEXIST : undefined);
       const wishes = [device('t0'), device('t1', { addresses: ['10.0.0.6/30'] }), device('t2', { vrf: undefined })];
       const todo: (() => void)[] = [

@@ -1,6 +1,6 @@
 // Lab: wishes, and a keeper of CNF devices over a kernel in memory, with the test's clock.
 
-import { vi } from 'vitest';
+import { afterEach, beforeEach, expect, vi } from 'vitest';
 import type { CnfHost } from '../../../src/cnfdevice.ts';
 import { CnfDevices } from '../../../src/cnfdevices.ts';
 import { createLog } from '../../../src/lib/log.ts';
@@ -51,4 +51,25 @@ export class CnfLab {
     this.kernel.notice(this.ns);
     await pass();
   }
+}
+
+/** The lab of the test that runs, of a file that calls labForEach. */
+export let lab: CnfLab;
+
+/** Another lab, in the middle of a test. */
+export function newLab(): void {
+  lab = new CnfLab();
+}
+
+/** Gives each test of a file a lab, of which no socket is open at its end. */
+export function labForEach(): void {
+  beforeEach(() => {
+    vi.useFakeTimers();
+    newLab();
+  });
+  afterEach(async () => {
+    await lab.devices.close();
+    expect(lab.kernel.opened).toBe(0);
+    vi.useRealTimers();
+  });
 }

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config/load.ts';
-import { policeScopes } from '../../../src/config/puntconfig.ts';
+import { policeScopes } from '../../../src/lib/policescopes.ts';
 
 const yaml = (entry: string) => `punts:\n  - { name: p, ${entry} }`;
 

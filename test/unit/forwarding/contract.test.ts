@@ -2,57 +2,27 @@
 
 import { afterAll, beforeAll } from 'vitest';
 import { EmbeddedDataPlane } from '../../../src/forwarding/driver.ts';
-import { Namespace } from '../../../src/lcp/namespace.ts';
 import type { Pair } from '../../../src/lcp/objects.ts';
-import { createLog } from '../../../src/lib/log.ts';
 import { KernelLinks } from '../../../src/linkcontrol.ts';
-import { NamespaceWatcher } from '../../../src/watcher.ts';
 import { contract } from '../lcp/contract.ts';
 import { contractOfPunts, type OpenedWithPunts } from '../lcp/contractpunts.ts';
-import { describeReal, Lab } from './lab.ts';
+import { describeReal } from './lab.ts';
+import { until, WatchedLab } from './watchedlab.ts';
 
 const MEMORY = 256 << 20;
 
 describeReal('a forwarder', () => {
-  let lab: Lab;
-  let watchers: NamespaceWatcher[] = [];
-  const namespaces = new Map<string, Namespace>();
+  let lab: WatchedLab;
   let serial = 0;
 
-  const until = async (what: string, done: () => boolean) => {
-    const end = Date.now() + 5000;
-    while (!done()) {
-      if (Date.now() > end) throw new Error(`timed out waiting until ${what}`);
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
-  };
-
   beforeAll(async () => {
-    lab = new Lab();
-    const log = createLog({ levels: { level: 'silent', areas: {} }, style: 'json' }).area('netlink');
-    for (const name of ['', lab.hosts]) {
-      const ns = new Namespace(name);
-      namespaces.set(name, ns);
-      const options = {
-        path: name === '' ? undefined : `/run/netns/${name}`,
-        rxBufferBytes: 1 << 20,
-        queueMessages: 4096,
-        linksOnly: true,
-      };
-      const watcher = new NamespaceWatcher(ns, options, { onState: () => undefined, onGone: () => undefined }, log);
-      watchers.push(watcher);
-      watcher.open();
-    }
-    await until('both namespaces are read', () => watchers.every((w) => w.ns.state === 'in-sync'));
+    lab = new WatchedLab();
+    await lab.watch();
   });
-  afterAll(() => {
-    for (const watcher of watchers) watcher.close();
-    watchers = [];
-    lab.close();
-  });
+  afterAll(() => lab.close());
 
   const connected = async (socket: string): Promise<OpenedWithPunts> => {
-    const links = new KernelLinks(namespaces);
+    const links = new KernelLinks(lab.namespaces);
     const dataplane = new EmbeddedDataPlane({ socket, memoryBytes: MEMORY, workers: 1, startTimeoutMs: 5000 }, links);
     const states: string[] = [];
     const causes: string[] = [];

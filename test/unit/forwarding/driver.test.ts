@@ -12,6 +12,7 @@ import {
 } from '../../../src/lcp/dataplane.ts';
 import type { Link, Pair, Path, Table } from '../../../src/lcp/objects.ts';
 import { describeReal, Lab } from './lab.ts';
+import { until } from './watchedlab.ts';
 
 const MEMORY = 64 << 20;
 const table: Table = { kind: 'table', netns: 'cp', family: 4, table: 254 };
@@ -55,13 +56,6 @@ describeReal('the embedded driver', () => {
     });
     opened.push(dataplane);
     return { dataplane, states, events };
-  };
-  const until = async (what: string, done: () => boolean) => {
-    const end = Date.now() + 8000;
-    while (!done()) {
-      if (Date.now() > end) throw new Error(`timed out waiting until ${what}`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
   };
   const pair = (): Pair => ({
     kind: 'pair',

@@ -7,6 +7,7 @@ import { EmbeddedDataPlane } from '../../../src/forwarding/driver.ts';
 import type { LinkControl, LinkFacts } from '../../../src/lcp/dataplane.ts';
 import type { LcpObject, Link, Mroute, Pair } from '../../../src/lcp/objects.ts';
 import { describeReal, Lab } from './lab.ts';
+import { until } from './watchedlab.ts';
 
 const PHYS = ['wan0', 'lan0', 'opt0'];
 const MTU = 1400;
@@ -44,14 +45,6 @@ describeReal('multicast entries of the embedded driver', () => {
     for (const name of namespaces) ip('netns', 'del', name);
     lab.close();
   });
-
-  const until = async (what: string, done: () => boolean) => {
-    const end = Date.now() + 8000;
-    while (!done()) {
-      if (Date.now() > end) throw new Error(`timed out waiting until ${what}`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-  };
 
   /** Every device is as its link wants it, so that nothing needs to be changed. */
   const links: LinkControl = {

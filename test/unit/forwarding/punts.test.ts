@@ -8,57 +8,32 @@ import { reasonNames } from '../../../src/forwarding/puntlayout.ts';
 import { decodePunts } from '../../../src/forwarding/puntreader.ts';
 import { encodePunt } from '../../../src/forwarding/puntrecords.ts';
 import type { DataPlaneEvent } from '../../../src/lcp/dataplane.ts';
-import { Namespace } from '../../../src/lcp/namespace.ts';
 import type { LcpObject, Link, Neighbour, Pair } from '../../../src/lcp/objects.ts';
-import { CLASSES, INTERCONNECT_PHY, type Interconnect, type Punt } from '../../../src/lcp/puntobjects.ts';
-import { createLog } from '../../../src/lib/log.ts';
+import { INTERCONNECT_PHY, type Interconnect, PLAIN_INTERCONNECT, type Punt } from '../../../src/lcp/puntobjects.ts';
+import { policeScopes } from '../../../src/lib/policescopes.ts';
 import { KernelLinks } from '../../../src/linkcontrol.ts';
-import { NamespaceWatcher } from '../../../src/watcher.ts';
 import { rule } from '../lcp/contractpunts.ts';
-import { describeReal, Lab } from './lab.ts';
+import { describeReal } from './lab.ts';
+import { until, WatchedLab } from './watchedlab.ts';
 
 const ip = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
 
 describeReal('interconnects and punts of the embedded plane', () => {
-  let lab: Lab;
-  let watchers: NamespaceWatcher[] = [];
+  let lab: WatchedLab;
   let links: KernelLinks;
   let dataplane: EmbeddedDataPlane;
   let states: string[];
   let events: DataPlaneEvent[];
   let serial = 0;
-  const namespaces = new Map<string, Namespace>();
-
-  const until = async (what: string, done: () => boolean) => {
-    const end = Date.now() + 5000;
-    while (!done()) {
-      if (Date.now() > end) throw new Error(`timed out waiting until ${what}`);
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
-  };
 
   beforeAll(async () => {
-    lab = new Lab();
-    const log = createLog({ levels: { level: 'silent', areas: {} }, style: 'json' }).area('netlink');
-    for (const name of ['', lab.hosts]) {
-      const ns = new Namespace(name);
-      namespaces.set(name, ns);
-      const path = name === '' ? undefined : `/run/netns/${name}`;
-      const options = { path, rxBufferBytes: 1 << 20, queueMessages: 4096, linksOnly: true };
-      const watcher = new NamespaceWatcher(ns, options, { onState: () => undefined, onGone: () => undefined }, log);
-      watchers.push(watcher);
-      watcher.open();
-    }
-    await until('both namespaces are read', () => watchers.every((w) => w.ns.state === 'in-sync'));
+    lab = new WatchedLab();
+    await lab.watch();
   });
-  afterAll(() => {
-    for (const watcher of watchers) watcher.close();
-    watchers = [];
-    lab.close();
-  });
+  afterAll(() => lab.close());
 
   const connect = async (socket: string): Promise<void> => {
-    links = new KernelLinks(namespaces);
+    links = new KernelLinks(lab.namespaces);
     dataplane = new EmbeddedDataPlane({ socket, memoryBytes: 64 << 20, workers: 1, startTimeoutMs: 5000 }, links);
     states = [];
     events = [];
@@ -101,20 +76,12 @@ describeReal('interconnects and punts of the embedded plane', () => {
     kind: 'interconnect',
     name: 'h6ic0',
     link: 'tap',
+    ...PLAIN_INTERCONNECT,
     netns: lab.hosts,
     netnsId: lab.hostsIdentity,
-    phyIfindex: 0,
     mac: '02:fd:00:00:00:01',
     peerMac: '02:fe:00:00:00:01',
     mtu: 1400,
-    gso: false,
-    socket: '',
-    secret: '',
-    addresses: [],
-    lender: '',
-    table: 0,
-    dhcpClient: false,
-    owner: '',
     ...change,
   });
   const pair = (change: Partial<Pair> = {}): Pair => ({
@@ -334,7 +301,7 @@ describeReal('interconnects and punts of the embedded plane', () => {
       { kind, feature: 'redirect', family: 4, rx: '', tx: 'h6ic0', nexthop: '' },
       { kind, feature: 'proxy', on: 'h6ic0', family: 6, table: 100, low: '2001:db8::', high: '2001:db8::ffff' },
       ...reasonNames().map((reason): Punt => ({ kind, feature: 'host', match: { by: 'reason', reason } })),
-      ...(['ipv4', 'ipv6', ...CLASSES] as const).map(
+      ...policeScopes.map(
         (scope): Punt => ({
           kind,
           feature: 'police',

@@ -1,7 +1,7 @@
 /**
  * What the stories of punts on a fake VPP have in common: the plane, objects in few words, what others do in VPP.
  */
-import type { Interconnect, Punt, PuntMatch } from '../../../src/lcp/puntobjects.ts';
+import { type Interconnect, PLAIN_INTERCONNECT, type Punt, type PuntMatch } from '../../../src/lcp/puntobjects.ts';
 import type { Dump, Request } from '../../../src/vpp/message.ts';
 import { contractLab } from '../lcp/contractlab.ts';
 import { rule } from '../lcp/contractpunts.ts';
@@ -86,19 +86,11 @@ export const interconnect = (name: string, more: Partial<Interconnect> = {}): In
   kind: 'interconnect',
   name,
   link: 'tap',
+  ...PLAIN_INTERCONNECT,
   netns: 'cp',
   netnsId: netnsIdentity(),
-  phyIfindex: 0,
   mac: '02:fd:00:00:00:01',
   peerMac: '02:fe:00:00:00:01',
-  mtu: 0,
-  gso: false,
-  socket: '',
-  secret: '',
-  addresses: [],
-  lender: '',
-  table: 0,
-  dhcpClient: false,
   owner: 'one',
   ...more,
 });
