@@ -8,6 +8,7 @@
  * Invariants: every name begins with `lcpd-demo`, so that a later run can remove what an earlier one left. In cp the
  * kernel forwards nothing: what gets through went through lcpd. Every link has IPv4 and IPv6.
  */
+import { ospfInterface } from '../test/system/lab/frr.ts';
 import { addNetns, addVeth, type End, ip, sysctl } from '../test/system/lab/netns.ts';
 
 export const prefix = 'lcpd-demo';
@@ -128,18 +129,6 @@ const bgpNeighbour = (address: string, as: number): string => `\
  neighbor ${address} timers 3 9
  neighbor ${address} timers connect 1
  no neighbor ${address} activate`;
-
-const ospfInterface = (dev: string): string => `\
-interface ${dev}
- ip ospf area 0
- ip ospf network point-to-point
- ip ospf hello-interval 1
- ip ospf dead-interval 4
- ipv6 ospf6 area 0
- ipv6 ospf6 network point-to-point
- ipv6 ospf6 hello-interval 1
- ipv6 ospf6 dead-interval 4
-exit`;
 
 const bgp = (as: number, id: string, v4: [string, number][], v6: [string, number][], announce: string): string => `\
 router bgp ${as}

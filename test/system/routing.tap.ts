@@ -3,7 +3,7 @@
  */
 
 import { Bird } from './lab/bird.ts';
-import { Frr } from './lab/frr.ts';
+import { Frr, ospfInterface } from './lab/frr.ts';
 import { ip } from './lab/netns.ts';
 import { waitFor } from './lab/process.ts';
 import { ping, reachable } from './lab/traffic.ts';
@@ -26,16 +26,7 @@ protocol bgp six from session { neighbor fd00:0::1 as 65000; ipv6 { import none;
 `;
 
 const ospf = (dev: string, id: string): string => `\
-interface ${dev}
- ip ospf area 0
- ip ospf network point-to-point
- ip ospf hello-interval 1
- ip ospf dead-interval 4
- ipv6 ospf6 area 0
- ipv6 ospf6 network point-to-point
- ipv6 ospf6 hello-interval 1
- ipv6 ospf6 dead-interval 4
-exit
+${ospfInterface(dev)}
 router ospf
  ospf router-id ${id}
  timers throttle spf 0 50 500

@@ -35,6 +35,19 @@ export interface FrrOptions {
   readonly dir: string;
 }
 
+/** OSPFv2 and OSPFv3 on a point-to-point interface, with the shortest timers; `more` are further lines of it. */
+export const ospfInterface = (dev: string, ...more: string[]): string => `\
+interface ${dev}
+ ip ospf area 0
+ ip ospf network point-to-point
+ ip ospf hello-interval 1
+ ip ospf dead-interval 4
+ ipv6 ospf6 area 0
+ ipv6 ospf6 network point-to-point
+ ipv6 ospf6 hello-interval 1
+ ipv6 ospf6 dead-interval 4
+${more.map((line) => ` ${line}\n`).join('')}exit`;
+
 export class Frr {
   readonly #name: string;
   readonly #daemons: Daemon[];

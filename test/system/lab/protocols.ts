@@ -9,6 +9,7 @@
  * 10.1.K.1 and 2001:db8:1:K::1, east's 10.2.K.1 and 2001:db8:2:K::1, those of both (equal cost) 10.3.K.1 and
  * 2001:db8:3:K::1, where K numbers the protocol. The router's AS is 65000; its hosts are e0 e1 e2.
  */
+import { ospfInterface } from './frr.ts';
 
 export const numbers = { ospf: 11, isis: 12, rip: 13, bgp: 14, unnumbered: 15, static: 19 } as const;
 export type Announcer = keyof typeof numbers;
@@ -57,18 +58,7 @@ const filters = (): string =>
     )
     .join('\n');
 
-const igp = (dev: string): string => `\
-interface ${dev}
- ip ospf area 0
- ip ospf network point-to-point
- ip ospf hello-interval 1
- ip ospf dead-interval 4
- ipv6 ospf6 area 0
- ipv6 ospf6 network point-to-point
- ipv6 ospf6 hello-interval 1
- ipv6 ospf6 dead-interval 4
- ip ospf bfd profile fast
-exit`;
+const igp = (dev: string): string => ospfInterface(dev, 'ip ospf bfd profile fast');
 
 const bfd = (): string => `\
 bfd
