@@ -30,6 +30,7 @@ export function makeDataPlane(config: Config, links: KernelLinks): DataPlane {
       open: { transport: vpp.transport, socket: { path: vpp.socket }, shm: {} },
       statsSocket: vpp.statsSocket,
       pairBackend: vpp.pairBackend,
+      discoverySocket: vpp.discoverySocket,
       namespaces: namespacesOf(config),
       ifindexOf: (netns, name) => links.ifindexOf(netns, name),
     },

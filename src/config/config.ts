@@ -55,6 +55,8 @@ export interface VppConfig {
   /** Numbers of ethertypes, and of OSI protocols, that linux_cp is to hand on between phy and host. */
   readonly ethertypes: readonly number[];
   readonly osi: readonly number[];
+  /** Where VPP sends router solicitations and advertisements, which are handed to hosts; '' leaves them to VPP. */
+  readonly discoverySocket: string;
 }
 
 /** Ethertypes and OSI network layer protocols that have a name here. */

@@ -5,16 +5,17 @@
 // or another one is better, in the tables that what comes in by the interface is looked up in (a rule may put some in
 // front of the one with the prefix).
 
-import { AF_INET6, maskBytes, parseIp, wordsOf } from '../lib/ip.ts';
+import { AF_INET6, ipBytes, isLinkLocal6, maskBytes, parseIp, wordsOf } from '../lib/ip.ts';
 import type { Address as KernelAddress } from '../netlink/address.ts';
 import * as k from '../netlink/uapi.ts';
-import { ingressOf } from './derivelink.ts';
+import { ingressOf, macvlansOn } from './derivelink.ts';
 import type { Namespace } from './namespace.ts';
 import type { Address } from './objects.ts';
 import type { Pairs } from './pairs.ts';
 import { routeTypeOf } from './prefixtable.ts';
 import type { Routes } from './routes.ts';
 
+const RUNNING = k.IFF_UP | k.IFF_LOWER_UP;
 const UNUSABLE = k.IFA_F_TENTATIVE | k.IFA_F_DADFAILED;
 
 /** The entry that the kernel uses for a prefix, 0 when none. */
@@ -60,11 +61,24 @@ const isConnected = (ns: Namespace, a: KernelAddress, best: Best): boolean => {
   return false;
 };
 
-/** Addresses of a namespace's hosts and of the VLAN devices on them. */
+/**
+ * The phy of an address: of its device, or of the device below the macvlan that it is on (VRRP), '' when there is none. A
+ * macvlan without carrier is a virtual router's whose master is another. A data plane has one link-local address an interface, which is
+ * the device's own.
+ */
+const phyOf = (ns: Namespace, pairs: Pairs, { ifindex, local }: KernelAddress): string => {
+  const phy = pairs.phy(ns.name, ifindex);
+  const link = phy === '' ? ns.links.get(ifindex) : undefined;
+  if (link?.link === undefined || !macvlansOn(ns, link.link).includes(link) || (link.flags & RUNNING) !== RUNNING)
+    return phy;
+  return local.includes(':') && isLinkLocal6(ipBytes(local)) ? '' : pairs.phy(ns.name, link.link);
+};
+
+/** Addresses of a namespace's hosts, of the VLAN devices on them, and of macvlans on both. */
 export const deriveAddresses = (ns: Namespace, pairs: Pairs, best: Best): Address[] => {
   const found: Address[] = [];
   for (const a of ns.addresses.values()) {
-    const phy = pairs.phy(ns.name, a.ifindex);
+    const phy = phyOf(ns, pairs, a);
     if (phy === '' || (a.flags & UNUSABLE) !== 0) continue;
     found.push({
       kind: 'address',

@@ -68,7 +68,7 @@ const sourceOf = (ns: Namespace, family: number, ifindex: number): string => {
 };
 
 /** Devices that take frames of another device by an address of their own. */
-const macvlansOn = (ns: Namespace, ifindex: number): KernelLink[] =>
+export const macvlansOn = (ns: Namespace, ifindex: number): KernelLink[] =>
   [...ns.links.values()].filter((l) => l.kind === 'macvlan' && l.link === ifindex && l.linkNetnsid === undefined);
 
 const macsOf = (ns: Namespace, host: KernelLink): string[] => {

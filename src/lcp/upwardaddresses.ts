@@ -7,6 +7,7 @@
 
 import { AF_INET, ipBytes, isLinkLocal6, maskBytes } from '../lib/ip.ts';
 import { IFA_F_SECONDARY } from '../netlink/uapi.ts';
+import { macvlansOn } from './derivelink.ts';
 import type { Namespace } from './namespace.ts';
 import { type Address, addressKey } from './objects.ts';
 import type { Threeway } from './threeway.ts';
@@ -87,7 +88,10 @@ export class UpwardAddresses {
     const own = new Map([...borrowed, ...seen.addresses]);
     const prefix = keyOf(phy, '');
     const known = [...this.#values.keys(prefix)].map((key) => key.slice(prefix.length));
+    const virtual = new Set(macvlansOn(ns, ifindex).flatMap((link) => [...lengthsOn(ns, link.ifindex).keys()]));
     for (const address of new Set([...kernel.keys(), ...own.keys(), ...known])) {
+      // of a macvlan on the host (VRRP): the data plane has it for that
+      if (virtual.has(address) && !kernel.has(address)) continue;
       this.#review(joined, address, kernel.get(address) ?? [], own.get(address));
     }
   }

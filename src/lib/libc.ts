@@ -52,6 +52,26 @@ export const recvmmsgCall = libc.func('int recvmmsg(int, void *, uint32_t, int, 
   flags: number,
   timeout: null,
 ) => number;
+export const sendCall = libc.func('int64_t send(int, const void *, size_t, int)') as (
+  fd: number,
+  bytes: Uint8Array,
+  size: number,
+  flags: number,
+) => number;
+export const sendtoCall = libc.func('int64_t sendto(int, const void *, size_t, int, const void *, uint32_t)') as (
+  fd: number,
+  bytes: Uint8Array,
+  size: number,
+  flags: number,
+  address: Uint8Array,
+  addressSize: number,
+) => number;
+export const recvCall = libc.func('int64_t recv(int, void *, size_t, int)') as (
+  fd: number,
+  bytes: Uint8Array,
+  size: number,
+  flags: number,
+) => number;
 const ifNameToIndexCall = libc.func('uint32_t if_nametoindex(const char *)') as (name: string) => number;
 
 export const SOCK_RAW_NONBLOCK_CLOEXEC = 3 | 0o4000 | 0o2000000;

@@ -17,6 +17,7 @@ import {
   getsockoptCall,
   recvmmsgCall,
   SOCK_RAW_NONBLOCK_CLOEXEC,
+  sendCall,
   setsockoptCall,
   socketCall,
   withNetns,
@@ -27,13 +28,6 @@ import type { NetlinkTransport, TransportCapabilities, TransportCounters, Transp
 import { NetlinkSocketError } from './transport.ts';
 import * as k from './uapi.ts';
 
-const libc = koffi.load('libc.so.6');
-const sendCall = libc.func('int64_t send(int, const void *, size_t, int)') as (
-  fd: number,
-  bytes: Uint8Array,
-  size: number,
-  flags: number,
-) => number;
 const EINTR = 4;
 const EAGAIN = 11;
 const ENOBUFS = 105;

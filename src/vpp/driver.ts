@@ -58,6 +58,8 @@ export interface VppOptions {
   readonly pairBackend: PairBackend;
   /** Namespaces of hosts; the tables of the first keep their numbers in VPP. '' is lcpd's own. */
   readonly namespaces: readonly string[];
+  /** Where VPP sends router solicitations and advertisements for hosts; '' leaves them to VPP. */
+  readonly discoverySocket: string;
   /** Index of a kernel interface by its name, for the pair backend `attach`. */
   readonly ifindexOf: (netns: string, name: string) => number | undefined;
   /** How often interfaces are read for what VPP tells no event of. Default 1000. */
@@ -309,8 +311,10 @@ export class VppDataPlane implements DataPlane {
 
   /** Rejects with DATAPLANE_DOWN, or with VPP_STATS and what is the matter with VPP's statistics. */
   async counters(): Promise<CounterRow[]> {
-    const owners = this.#up().subifs.owners();
-    return (await this.#statistics?.rows((index) => owners.get(index))) ?? [];
+    const { subifs, punts } = this.#up();
+    const owners = subifs.owners();
+    const counted = (await this.#statistics?.rows((index) => owners.get(index))) ?? [];
+    return [...counted, ...punts.discovery.rows()];
   }
 
   /** VPP's own packet trace is read by VPP's own commands. */

@@ -58,6 +58,7 @@ export interface ProgrammeOptions {
   readonly namespaces: readonly string[];
   readonly ifindexOf: PairOptions['ifindexOf'];
   readonly memory: PuntMemory;
+  readonly discoverySocket: string;
   readonly onRemark: (what: string, message: string) => void;
 }
 
@@ -142,7 +143,7 @@ export class Programme {
     const [addresses, pairs, tables, links_] = [this.#addresses, this.#pairs, this.#tables, this.#links];
     this.seen = new SeenInterfaces({ client, interfaces, pairs, subifs, addresses, links: links_, tables });
     const parts = { client, interfaces, subifs, pairs, tables, first: this.#first, memory: options.memory };
-    this.punts = new Punts(parts, links, session.pid, options.onRemark);
+    this.punts = new Punts(parts, links, { ...options, pid: session.pid });
     interfaces.also = async () => [await this.punts.looked(), await this.seen.read()].includes(true);
     this.#mroutes = new Mroutes(client, subifs, this.#tables, (ifindex, family) =>
       this.#links.tableOf(ifindex, family),
@@ -184,7 +185,9 @@ export class Programme {
   unsupported(): Map<string, string> {
     const noMacs = this.#macs.unsupported;
     const gaps = gapsOf(this.#client, this.#first, this.#backend);
-    return noMacs === undefined ? gaps : gaps.set('macs', noMacs);
+    if (noMacs !== undefined) gaps.set('macs', noMacs);
+    const { reason } = this.punts.discovery;
+    return reason === '' ? gaps : gaps.set('router advertisements and solicitations to hosts', reason);
   }
 
   /** Everything of ours, except routes, which are kept for dumpRoutes. */

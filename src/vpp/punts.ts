@@ -24,6 +24,15 @@ import { PuntRedirects } from './puntredirects.ts';
 import { PuntSockets } from './puntsockets.ts';
 import { PuntSpans } from './puntspans.ts';
 import { PuntXconnects } from './puntxconnects.ts';
+import { RouterDiscovery } from './routerdiscovery.ts';
+
+export interface PuntOptions {
+  /** Of VPP. */
+  readonly pid: number;
+  /** Path that VPP sends router solicitations and advertisements to, '' where they are left to it. */
+  readonly discoverySocket: string;
+  readonly onRemark: (what: string, message: string) => void;
+}
 
 export class Punts {
   readonly at: PuntContext;
@@ -32,6 +41,7 @@ export class Punts {
   readonly interconnects: Interconnects;
   readonly policers: PuntPolicers;
   readonly facts: PuntFacts;
+  readonly discovery: RouterDiscovery;
   readonly #sockets: PuntSockets;
   readonly #parts = new Map<PuntFeature, PuntPart<never>>();
   readonly #onRemark: (what: string, message: string) => void;
@@ -45,8 +55,7 @@ export class Punts {
   constructor(
     parts: ConstructorParameters<typeof PuntContext>[0],
     links: LinkControl,
-    pid: number,
-    onRemark: (what: string, message: string) => void,
+    { pid, discoverySocket, onRemark }: PuntOptions,
   ) {
     this.at = new PuntContext(parts);
     this.#onRemark = onRemark;
@@ -56,6 +65,7 @@ export class Punts {
     this.policers = new PuntPolicers(this.at);
     this.facts = new PuntFacts(this.at);
     this.#sockets = new PuntSockets(this.at, this.ports, this.reasons);
+    this.discovery = new RouterDiscovery(this.at, this.#sockets, discoverySocket);
     const isOwn = (index: number) => this.interconnects.isOwn(index);
     for (const part of [
       new PuntXconnects(this.at, isOwn),
@@ -79,6 +89,7 @@ export class Punts {
     if (this.#gaps.get('socket') === undefined) await this.#sockets.open();
     this.#gaps = puntGaps(this.at, this.interconnects, this.#sockets.server);
     await this.interconnects.read();
+    await this.discovery.open();
     this.at.noteNames();
     this.#stop = this.at.client.on(swInterfaceEvent, ({ sw_if_index, deleted }) => {
       if (!deleted) return;
@@ -89,6 +100,7 @@ export class Punts {
 
   close(): void {
     this.#stop();
+    this.discovery.close();
   }
 
   /** What this VPP cannot do of it, with the reason. */
@@ -172,6 +184,7 @@ export class Punts {
     const held = (await this.dump()).map(({ object }) => object as Interconnect | Punt);
     const ordered = [...held.filter(({ kind }) => kind === 'punt'), ...held.filter(({ kind }) => kind !== 'punt')];
     for (const object of ordered) await this.delete(object);
+    await this.discovery.remove();
   }
 
   /** Takes off what is on an interface that goes. */

@@ -99,7 +99,7 @@ export class PuntSockets implements PuntPart<'socket'> {
   }
 
   /** Those that VPP keeps under one key: a UDP port of IPv6 and an ICMPv6 type are one number there. */
-  async #at_(match: PuntMatch): Promise<{ readonly match: PuntMatch; readonly path: string } | undefined> {
+  async there(match: PuntMatch): Promise<{ readonly match: PuntMatch; readonly path: string } | undefined> {
     const { type } = puntOf(match, this.#reasons);
     const rows = await this.#rows(type);
     return rows.find((row) => keyIn(row.match) === keyIn(match));
@@ -121,7 +121,7 @@ export class PuntSockets implements PuntPart<'socket'> {
     this.#check(punt);
     const { memory } = this.#at;
     const { match, path } = punt;
-    const there = await this.#at_(match);
+    const there = await this.there(match);
     if (there !== undefined && matchText(there.match) === matchText(match)) {
       if (there.path === path) return memory.keep(punt);
       if (memory.known(punt)?.path !== there.path)
@@ -131,9 +131,19 @@ export class PuntSockets implements PuntPart<'socket'> {
     } else {
       await this.#refuseTaken(punt);
     }
-    const told = { header_version: HEADER_VERSION, punt: puntOf(match, this.#reasons), pathname: path };
     memory.keep(punt);
+    await this.register(match, path);
+  }
+
+  /** Has VPP hand what matches to a path, whoever had it. */
+  async register(match: PuntMatch, pathname: string): Promise<void> {
+    const told = { header_version: HEADER_VERSION, punt: puntOf(match, this.#reasons), pathname };
     await askSwallowing(this.#at, puntSocketRegister, told, matchText(match));
+  }
+
+  async deregister(match: PuntMatch): Promise<void> {
+    const told = { punt: puntOf(match, this.#reasons) };
+    await askSwallowing(this.#at, puntSocketDeregister, told, matchText(match));
   }
 
   async #refuseTaken(punt: ToSocket): Promise<void> {
@@ -148,11 +158,9 @@ export class PuntSockets implements PuntPart<'socket'> {
     const { match } = punt;
     // a reason that this VPP does not have is punted to nobody
     if (match.by === 'reason' && !this.#reasons.all().some(({ name }) => name === match.reason)) return;
-    const there = known === undefined ? undefined : await this.#at_(match);
-    if (there !== undefined && there.path === known?.path && matchText(there.match) === matchText(match)) {
-      const told = { punt: puntOf(match, this.#reasons) };
-      await askSwallowing(this.#at, puntSocketDeregister, told, matchText(match));
-    }
+    const there = known === undefined ? undefined : await this.there(match);
+    if (there !== undefined && there.path === known?.path && matchText(there.match) === matchText(match))
+      await this.deregister(match);
     this.#at.memory.drop(punt);
   }
 

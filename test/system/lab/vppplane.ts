@@ -51,7 +51,8 @@ export class VppPlane {
   constructor(options: VppPlaneOptions) {
     this.#options = options;
     const { dir, segment, rtr, startup = '' } = options;
-    const names = { prefix: vppPrefix() ?? '', dir: `${dir}/vpp`, netns: rtr, segment, startup };
+    const punt = `punt { socket ${dir}/vpp/punt.sock }\n`;
+    const names = { prefix: vppPrefix() ?? '', dir: `${dir}/vpp`, netns: rtr, segment, startup: punt + startup };
     this.vpp = new RealVpp({ ...names, unix: `exec ${dir}/phys`, plugins: PLUGINS });
   }
 
@@ -73,6 +74,8 @@ export class VppPlane {
     this.#startup += `create host-interface name ${phy}\nset interface name host-${phy} ${phy}\n`;
     if (pairBackend === 'attach') {
       await addVeth({ ns: rtr, dev: host }, { ns: cp, dev: host });
+      // and so is its end of the host
+      await sysctl(rtr, { [`net.ipv6.conf.${host}.disable_ipv6`]: 1 });
       await ip(rtr, 'link', 'set', host, 'up');
       this.#startup += `create host-interface name ${host}\nset interface state host-${host} up\n`;
     }

@@ -70,6 +70,7 @@ describe('diffConfig', () => {
       delDynamicOnLinkDown: true,
     });
     expect(diff.restartNeeded).toEqual([
+      'dataplane.vpp',
       'dataplane.workers',
       'dataplane.memory',
       'dataplane.socket',

@@ -80,6 +80,23 @@ describe('addresses', () => {
     expect(held().filter((row) => row.startsWith('lan0'))).toEqual([]);
   });
 
+  it('of a macvlan with carrier are those of the device below it, but its link-local one is not', async () => {
+    const vrrp = r.kernel().addLink('vrrp0', { kind: 'macvlan', link: e(0) });
+    for (const local of ['10.0.1.254', 'fd00:1::fe', 'fe80::5e:1'])
+      r.kernel().addAddress({ ifindex: vrrp.ifindex, local, prefixlen: local.includes(':') ? 64 : 24 });
+    await r.settle();
+    const own = ['wan0 10.0.1.1/24', 'wan0 fd00:1::1/64'];
+    const all = [...own, 'wan0 10.0.1.254/24 alone', 'wan0 fd00:1::fe/64 alone'].sort();
+    const onWan = () => held().filter((row) => row.startsWith('wan0'));
+    expect(onWan()).toEqual(all);
+    r.kernel().setLink(vrrp, { carrier: false });
+    await r.settle();
+    expect(onWan()).toEqual(own);
+    r.kernel().setLink(vrrp, { carrier: true });
+    await r.settle();
+    expect(onWan()).toEqual(all);
+  });
+
   it('are no matter to a data plane without', async () => {
     const other = await router();
     expect([...other.dataplane.addresses.keys()]).toEqual([]);

@@ -25,6 +25,8 @@ export interface FakeLink {
   mac: string;
   readonly type: number;
   readonly kind?: string;
+  /** Index of the device below. */
+  readonly link?: number;
   readonly tunType?: 'tap' | 'tun';
   alias?: string;
   altnames: string[];
@@ -38,6 +40,7 @@ export interface RouteAnswer {
   readonly legs: readonly { oif: number; gateway: string; weight: number }[];
 }
 
+const MACVLAN_MODE_BRIDGE = 4;
 const TABLES4 = [k.RT_TABLE_LOCAL, k.RT_TABLE_MAIN];
 const TABLES6 = [k.RT_TABLE_LOCAL, k.RT_TABLE_MAIN];
 
@@ -79,6 +82,8 @@ export class FakeKernel {
       mtu: l.mtu,
       ...(l.mac === '' ? {} : { mac: l.mac }),
       ...(l.kind === undefined ? {} : { kind: l.kind }),
+      ...(l.link === undefined ? {} : { link: l.link }),
+      ...(l.kind === 'macvlan' ? { info: { macvlan: { mode: MACVLAN_MODE_BRIDGE } } } : {}),
       ...(l.tunType === undefined ? {} : { info: { tun: { type: l.tunType, ...tun } } }),
       ...(l.alias === undefined ? {} : { alias: l.alias }),
       altnames: l.altnames,

@@ -101,6 +101,7 @@ export async function openDriver(
       },
       statsSocket: `${fake.path}.stats`,
       pairBackend: 'linux-cp',
+      discoverySocket: '',
       namespaces: ['cp'],
       ifindexOf: () => undefined,
       ...options,

@@ -20,6 +20,7 @@ const connected = async (links: FakeLinks): Promise<Opened> => {
       open: { transport: 'socket', socket: { path }, shm: {} },
       statsSocket,
       pairBackend: 'attach',
+      discoverySocket: '',
       namespaces: ['cp'],
       ifindexOf: (_netns, name) => links.ifindexOf(name),
     },

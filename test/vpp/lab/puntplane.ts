@@ -78,6 +78,7 @@ export class PuntLab {
         open: { transport: 'socket', socket: { path: this.real.socket }, shm: {} },
         statsSocket: this.real.statsSocket,
         pairBackend: 'attach',
+        discoverySocket: '',
         namespaces: [''],
         ifindexOf: () => undefined,
         pollMs: 200,
