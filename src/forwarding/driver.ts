@@ -110,6 +110,7 @@ export class EmbeddedDataPlane implements DataPlane {
       this.#forwarder = forwarder;
       this.#devices = new Devices(forwarder, this.#links);
       this.#interconnects = new Interconnects(forwarder, this.#links, this.#devices);
+      this.#interconnects.rebind(); // a former life may have died between a lender and who borrows of it
       this.#readTables();
       const { puntSocket = '' } = this.#options;
       this.punts.open(puntSocket, forwarder.openPuntSocket(puntSocket));
@@ -241,7 +242,10 @@ export class EmbeddedDataPlane implements DataPlane {
   async #answered(operation: Operation): Promise<OperationResult> {
     try {
       const result = await this.#applyOne(operation);
-      if (NAMED.has(operation.object.kind)) this.punts.rebind();
+      if (NAMED.has(operation.object.kind)) {
+        this.#interconnects?.rebind();
+        this.punts.rebind();
+      }
       return result;
     } catch (error) {
       if (isProgrammingError(error)) throw error;

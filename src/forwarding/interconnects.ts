@@ -5,14 +5,16 @@
 // The port carries the object as a note, by which the next lcpd knows it again. A TAP outlives the forwarder, marked
 // by its alias; one without a port is told by held(), so that it is wanted and found again, or deleted.
 // Where the wire changes, the port is made anew, and what was on it (its pair) has to be told again.
+// One that borrows addresses is bound to the port of its lender as it is now; rebind() after ports have come or gone.
 
 import type { HeldObject, LinkControl, OperationResult } from '../lcp/dataplane.ts';
 import { type Interconnect, PLAIN_INTERCONNECT } from '../lcp/puntobjects.ts';
-import { messageOf } from '../lib/errors.ts';
+import { LcpError, messageOf } from '../lib/errors.ts';
 import { ipBytes } from '../lib/ip.ts';
-import { closeFd } from '../lib/libc.ts';
+import { closeFd, errnoName } from '../lib/libc.ts';
 import { cText, type Devices, isInterconnect, refused } from './devices.ts';
 import {
+  LENDER_ABSENT,
   NOTE_SIZE,
   native,
   PORT_GSO,
@@ -56,6 +58,7 @@ const objection = (i: Interconnect): string | undefined => {
   if (i.link === 'memif' && !/^\/[^\0]{1,106}$/.test(i.socket)) return `a socket at '${i.socket}'`;
   if (i.link === 'memif' && !/^[^\0]{0,24}$/.test(i.secret)) return 'its secret has more than 24 bytes';
   if (!/^[^/\s:%]{1,15}$/.test(i.name)) return 'no device can have this name';
+  if (i.lender === i.name) return 'it borrows of itself';
   if (i.link === 'phy') return i.phyIfindex > 0 ? undefined : 'it names no device';
   if (!isMac(i.mac) || !isMac(i.peerMac)) return `MAC addresses ${i.mac} and ${i.peerMac}`;
   return i.mtu === 0 || (i.mtu >= 68 && i.mtu <= 65521) ? undefined : `an MTU of ${i.mtu}`;
@@ -96,6 +99,26 @@ export class Interconnects {
   #setNote(port: number, note: Note): number {
     const bytes = new TextEncoder().encode(JSON.stringify(note));
     return native().portNoteSet(this.#forwarder.handle, port, bytes, bytes.length) as number;
+  }
+
+  /** Binds a port to the port of its lender as it is now, if it is bound otherwise. Throws LcpError PORT_REFUSED. */
+  #bind({ id, phy, lender: bound }: Port, lender: string): void {
+    const wanted = lender === '' ? 0 : (this.#devices.port(lender)?.id ?? LENDER_ABSENT);
+    if (bound === wanted) return;
+    const errno = native().portLender(this.#forwarder.handle, id, wanted) as number;
+    this.#devices.refresh();
+    if (errno < 0)
+      throw new LcpError('PORT_REFUSED', {
+        op: 'lend',
+        key: phy,
+        message: `layer 3 of ${lender}: ${errnoName(errno)}`,
+      });
+  }
+
+  /** Ports have come or gone: who borrows of one that was made anew borrows of the new one. Throws LcpError PORT_REFUSED. */
+  rebind(): void {
+    for (const port of this.#devices.all())
+      if (isInterconnect(port)) this.#bind(port, this.#note(port)?.interconnect.lender ?? '');
   }
 
   /** The interconnect of a name as its port states it. */

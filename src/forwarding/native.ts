@@ -15,7 +15,7 @@ const SIZES = {
   spec: 24,
   result: 12,
   neighbour: 28,
-  port: 360,
+  port: 368,
   event: 24,
   trace: 128,
   adjacency: 88,
@@ -50,6 +50,7 @@ export const PORT = {
   host: 248,
   netns: 264,
   wireUp: 356,
+  lender: 360,
 } as const;
 export const PORT_UP = 1;
 export const PORT_TUN = 2;
@@ -62,6 +63,8 @@ export const PORT_WIRE_TAP = 128;
 export const PORT_GSO = 256;
 export const PORT_HOSTLESS = 512;
 export const PORT_WIRE_MEMIF = 1024;
+/** Port.lender: it borrows of one that is not there. */
+export const LENDER_ABSENT = 256;
 /** Most bytes of the note of an interconnect. */
 export const NOTE_SIZE = 4096;
 
@@ -107,6 +110,7 @@ const load = () => {
     memifAdd: lib.func('int32_t lcpfwd_memif_add(void *, const void *, const char *, const char *, void *)'),
     portDel: lib.func('int32_t lcpfwd_port_del(void *, uint32_t)'),
     portHost: lib.func('int32_t lcpfwd_port_host(void *, uint32_t, const void *, int32_t, void *)'),
+    portLender: lib.func('int32_t lcpfwd_port_lender(void *, uint32_t, uint32_t)'),
     portNoteSet: lib.func('int32_t lcpfwd_port_note_set(void *, uint32_t, const void *, uint32_t)'),
     portNote: lib.func('int32_t lcpfwd_port_note(void *, uint32_t, void *, uint32_t)'),
     portSet: lib.func('int32_t lcpfwd_port_set(void *, uint32_t, const void *)'),

@@ -25,6 +25,8 @@ export interface Port {
   readonly mac: string;
   /** Of a memif: whether somebody is connected. */
   readonly wireUp: boolean;
+  /** Port id whose layer 3 it borrows, LENDER_ABSENT: of one that is not there (any more), 0: nobody's. */
+  readonly lender: number;
   /** Port id that this is a sub-interface of, 0: it has a phy. */
   readonly parent: number;
   /** As in Subif. */
@@ -185,6 +187,7 @@ export const decodePorts = (bytes: Uint8Array, count: number): Port[] => {
       netnsId,
       mtu: view.getUint32(PORT.mtu, true),
       wireUp: view.getUint32(PORT.wireUp, true) !== 0,
+      lender: view.getUint32(PORT.lender, true),
       mac: macText(b.subarray(PORT.mac, PORT.mac + 6)),
       type: flags & PORT_TUN ? 'tun' : 'tap',
       parent: view.getUint16(PORT.parent, true),

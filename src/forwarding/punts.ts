@@ -57,7 +57,7 @@ const lacking = (p: Punt, unsupported: ReadonlyMap<string, string>): string | un
 const equal = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((byte, i) => byte === b[i]);
 
 /** Drops that no object of its own is to blame for. */
-const WHOLE = ['drop-no-host', 'drop-policed', 'drop-punt-down', 'drop-punt-size'];
+const WHOLE = ['drop-no-host', 'drop-no-lender', 'drop-policed', 'drop-punt-down', 'drop-punt-size'];
 
 const answerOf = (errno: number, what: string): OperationResult => ({
   ok: false,

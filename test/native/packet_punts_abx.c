@@ -236,7 +236,7 @@ static void test_egress(void) {
   CHECK(counter(R.b, COUNTER_NEIGHBOUR_WANTED) == wanted + 1, "a neighbour that is not known is asked for");
   frame4(&f, "10.2.0.1", 1, 40);
   mac_of(0xf1, f.at);
-  DROPS(x, x, &f, COUNTER_DROP_NO_HOST); /* it matches nothing and there is no layer 3 */
+  DROPS(x, x, &f, COUNTER_DROP_NO_HOST); /* it matches nothing, and there is no layer 3 of its own or borrowed */
   router_free();
 }
 

@@ -59,6 +59,16 @@ static void any_program(struct punts *s) {
   CHECK(n == (int32_t)s->n && !memcmp(dumped, s->record, s->n * sizeof *dumped), "%d records dumped of %u", n, s->n);
 }
 
+/* Of whom the interconnects borrow; of each other there is nothing to be had, of themselves it is refused. */
+static void any_lenders(unsigned x, unsigned y) {
+  const unsigned each[] = {x, y};
+  for (unsigned i = 0; i < 2; i++) {
+    uint32_t lender = below(4) ? ports[below(n_ports)] : below(LCPFWD_LENDER_ABSENT + 2);
+    int32_t err = lcpfwd_port_lender(R.f, each[i], lender);
+    CHECK(err == 0 || err == -EINVAL || err == -ENODEV, "lender %u: %d", lender, err);
+  }
+}
+
 static uint32_t any_frame(uint8_t *f) {
   unsigned tags = below(3), at = 12, types[] = {TYPE_IP4, TYPE_IP6, TYPE_ARP, 0x8870, 60, 0x8809};
   for (unsigned i = 0; i < 200; i++) f[i] = (uint8_t)below(256);
@@ -114,6 +124,7 @@ void test_punts_fuzz(uint64_t seed) {
   memcpy(ports, (unsigned[]){R.a, R.b, R.k, x, y, sub}, 6 * sizeof *ports);
   for (uint32_t i = 0; i < frames; i++) {
     if (i % 500 == 0) any_program(&s);
+    if (i % 100 == 0) any_lenders(x, y);
     unsigned which = below(5); /* not the sub-interface: it has no wire */
     uint32_t len = any_frame(master);
     uint8_t *exact = malloc(FRAME_ROOM + VNET_HEAD + len);

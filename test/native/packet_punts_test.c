@@ -213,6 +213,7 @@ int main(int argc, char **argv) {
   test_osi();
   test_abx();
   test_proxy();
+  test_lender();
   test_deliver();
   test_police();
   test_punts_fuzz(seed);

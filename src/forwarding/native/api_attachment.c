@@ -109,7 +109,7 @@ uint32_t lcpfwd_sizeof(uint32_t i) {
 
 _Static_assert(sizeof(struct lcpfwd_path) == 56 && sizeof(struct lcpfwd_route) == 28, "ABI");
 _Static_assert(sizeof(struct lcpfwd_lookup_spec) == 24 && sizeof(struct lcpfwd_lookup_result) == 12, "ABI");
-_Static_assert(sizeof(struct lcpfwd_neighbour) == 28 && sizeof(struct lcpfwd_port) == 360, "ABI");
+_Static_assert(sizeof(struct lcpfwd_neighbour) == 28 && sizeof(struct lcpfwd_port) == 368, "ABI");
 _Static_assert(sizeof(struct lcpfwd_event) == 24 && sizeof(struct lcpfwd_trace) == 128, "ABI");
 _Static_assert(sizeof(struct lcpfwd_adjacency) == 88 && sizeof(struct lcpfwd_info) == 72, "ABI");
 _Static_assert(sizeof(struct lcpfwd_punt) == 208 && sizeof(struct lcpfwd_punt_count) == 32, "ABI");

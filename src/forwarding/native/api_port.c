@@ -5,6 +5,7 @@
 
 #include "adj.h"
 #include "attachment.h"
+#include "lender.h"
 #include "mroute.h"
 #include "port.h"
 #include "reader.h"
@@ -118,6 +119,11 @@ int32_t lcpfwd_port_host(lcpfwd *f, uint32_t id, const struct lcpfwd_port *p, in
   if (errtext)
     memcpy(errtext, text, sizeof text);
   return err;
+}
+
+int32_t lcpfwd_port_lender(lcpfwd *f, uint32_t id, uint32_t lender) {
+  struct port_entry *e = interconnect(f, id);
+  return e ? lender_set(&f->region, e, lender) : -ENOENT;
 }
 
 int32_t lcpfwd_port_note_set(lcpfwd *f, uint32_t id, const uint8_t *note, uint32_t len) {

@@ -103,7 +103,8 @@
   X(INJECT_ROUTED, "inject-routed")                 /* as if it had come in by this interface */   \
   X(DROP_OWN_NO_ROUTE, "drop-own-no-route")         /* a packet of a client, or of our own */      \
   X(DROP_OWN_NO_NEIGHBOUR, "drop-own-no-neighbour")                                                \
-  X(DROP_OWN_TOO_BIG, "drop-own-too-big")
+  X(DROP_OWN_TOO_BIG, "drop-own-too-big")                                                          \
+  X(DROP_NO_LENDER, "drop-no-lender")               /* interface whose addresses it borrows is not there, or has no host */
 
 #define LCPFWD_COUNTER_SYMBOL(symbol, name) COUNTER_##symbol,
 enum counter { LCPFWD_COUNTERS(LCPFWD_COUNTER_SYMBOL) COUNTER_COUNT };

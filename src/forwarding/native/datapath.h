@@ -52,24 +52,28 @@ struct datapath {
 
 /* Attributes of the port a burst came in by, read once. */
 struct ingress {
-  const struct port_entry *port;
-  uint16_t id;
+  const struct port_entry *port, *ip; /* ip: whose addresses, tables and host it has, itself or its lender */
+  uint16_t id, ip_id;
   uint32_t flags;
   uint32_t mpls; /* table */
   uint8_t mac[6];
   struct lcpfwd_lookup_spec v4, v6;
 };
 
+/* The lender's layer 3, for a port that has no host (lender.h). */
+void ingress_borrow(const struct datapath *d, struct ingress *in);
+
 /* 0: there is no such port any more. */
-static inline int ingress_load(struct datapath *d, struct ingress *in, unsigned id) {
-  in->id = (uint16_t)id;
-  in->port = port_get(d->region, id);
+HOT int ingress_load(struct datapath *d, struct ingress *in, unsigned id) {
+  in->id = in->ip_id = (uint16_t)id;
+  in->port = in->ip = port_get(d->region, id);
   in->flags = in->port ? port_flags(in->port) : 0;
   if (!in->port) return 0;
   port_mac(in->port, in->mac);
   port_lookup_spec(in->port, LCPFWD_AF_INET, &in->v4);
   port_lookup_spec(in->port, LCPFWD_AF_INET6, &in->v6);
   in->mpls = port_mpls(in->port);
+  if (__builtin_expect(in->flags & LCPFWD_PORT_HOSTLESS, 0)) ingress_borrow(d, in);
   return 1;
 }
 

@@ -4,7 +4,7 @@
  * Never about an ICMP error or redirect, a later fragment, a multicast, broadcast or unspecified
  * source or destination, or a link-layer broadcast. Limited per port and worker. The error is routed
  * like any packet, by the tables of the port the offender came in by; failing that, straight back out
- * of that port if the source is a neighbour there. Quotes up to 576 (IPv4) or 1280 (IPv6) bytes.
+ * of that port if the source is a neighbour there, or borrows our own address (lender.h). Quotes up to 576 (IPv4) or 1280 (IPv6) bytes.
  * Reference: RFC 792, RFC 1812 4.3, RFC 1191, RFC 4443.
  */
 #include "egress.h"
@@ -66,7 +66,7 @@ static struct packet *build4(struct datapath *d, const struct ingress *in, const
                                  [EXCEPTION_UNREACHABLE] = 3, [EXCEPTION_PROHIBIT] = 3};
   static const uint8_t code[] = {[EXCEPTION_TTL] = 0, [EXCEPTION_TOO_BIG] = 4, [EXCEPTION_NO_ROUTE] = 0,
                                  [EXCEPTION_UNREACHABLE] = 1, [EXCEPTION_PROHIBIT] = 13};
-  uint32_t src = port_src4(in->port), quote = len < 576 - 28 ? len : 576 - 28;
+  uint32_t src = port_src4(in->ip), quote = len < 576 - 28 ? len : 576 - 28;
   struct packet *m = made_packet(d, 28 + quote);
   if (!m) return NULL;
   uint8_t *o = m->data, *icmp = o + 20;
@@ -104,7 +104,7 @@ static struct packet *build6(struct datapath *d, const struct ingress *in, const
   store_be16(o + 4, 8 + quote);
   o[6] = PROTO_ICMP6;
   o[7] = TTL;
-  port_src6(in->port, o + 8);
+  port_src6(in->ip, o + 8);
   memcpy(o + 24, ip + 8, 16);
   icmp[0] = type[why];
   icmp[1] = code[why];
@@ -123,14 +123,27 @@ static struct packet *build6(struct datapath *d, const struct ingress *in, const
   return m;
 }
 
-/* The way back to the source of the offender; 0: there is none. */
-static int way_back(struct datapath *d, const struct ingress *in, unsigned af, const uint8_t *to, struct egress *way) {
+/* The neighbour that the offender is from, behind the port that it came in by. */
+static void straight_back(const struct datapath *d, const struct ingress *in, const struct packet *p, struct adj *a) {
+  *a = (struct adj){.id = adj_multicast(d->region, in->id), .port = in->id, .out = in->id, .state = ADJ_COMPLETE, .rewrite_len = 12};
+  memcpy(a->rewrite, p->data + 6, 6);
+  memcpy(a->rewrite + 6, in->mac, 6);
+}
+
+/* The way back to the source of the offender p; 0: there is none. straight: room for an adjacency of its own. */
+static int way_back(struct datapath *d, const struct ingress *in, const struct packet *p, unsigned af, const uint8_t *to, struct egress *way,
+                    struct adj *straight) {
   struct lcpfwd_lookup_result found;
   fib_lookup(d->region, af == LCPFWD_AF_INET ? &in->v4 : &in->v6, af, to, &found);
   enum egress_result r = egress_resolve(d, way, &found, af, to, (uint32_t)mix64(load_be32(to)));
   if (r == EGRESS_NO_NEIGHBOUR) neighbour_want(d, way->port, way->af, way->nh);
+  if (r == EGRESS_SPECIAL && way->special == LCPFWD_PL_LOCAL && in->ip != in->port) {
+    straight_back(d, in, p, straight);
+    *way = (struct egress){.adj = straight};
+    return 1;
+  }
   if (r == EGRESS_SEND && port_get(d->region, way->adj->port)) return 1;
-  const struct adj *direct = adj_get(d->region, adj_find_neighbour(d->region, in->id, af, to));
+  const struct adj *direct = adj_get(d->region, adj_find_neighbour(d->region, in->ip_id, af, to));
   *way = (struct egress){.adj = direct};
   return direct && direct->state == ADJ_COMPLETE;
 }
@@ -143,12 +156,13 @@ void icmp_error(struct datapath *d, const struct ingress *in, const struct packe
   uint32_t room = p->len - p->l3, total = v4 ? load_be16(ip + 2) : 40u + load_be16(ip + 4);
   uint32_t len = total < room && total > 40 ? total : room;
   uint8_t src6[16];
-  port_src6(in->port, src6);
+  port_src6(in->ip, src6);
   if (!(v4 ? askable4(ip, len) : askable6(ip, len))) return count(d, in->id, COUNTER_ICMP_SUPPRESSED, 1);
-  if (v4 ? port_src4(in->port) == 0 : !memcmp(src6, none, 16)) return count(d, in->id, COUNTER_ICMP_NO_SOURCE, 1);
+  if (v4 ? port_src4(in->ip) == 0 : !memcmp(src6, none, 16)) return count(d, in->id, COUNTER_ICMP_NO_SOURCE, 1);
   if (!allowed(d, in)) return count(d, in->id, COUNTER_ICMP_LIMITED, 1);
   struct egress way;
-  if (!way_back(d, in, v4 ? LCPFWD_AF_INET : LCPFWD_AF_INET6, v4 ? ip + 12 : ip + 8, &way))
+  struct adj straight;
+  if (!way_back(d, in, p, v4 ? LCPFWD_AF_INET : LCPFWD_AF_INET6, v4 ? ip + 12 : ip + 8, &way, &straight))
     return count(d, in->id, COUNTER_ICMP_NO_ROUTE, 1);
   struct packet *m = v4 ? build4(d, in, ip, len, why, mtu) : build6(d, in, ip, len, why, mtu);
   if (!m || !packet_output(d, m, &way, TTL)) return count(d, in->id, COUNTER_ICMP_NO_ROUTE, 1);

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LCPFWD_ABI 4u /* bump with every change of this file or of the shared layout */
+#define LCPFWD_ABI 5u /* bump with every change of this file or of the shared layout */
 
 #define LCPFWD_AF_INET 4u
 #define LCPFWD_AF_INET6 6u
@@ -144,7 +144,7 @@ struct lcpfwd_mroute { /* 176 bytes */
 /* A port with parent != 0 is a sub-interface: frames of the parent's phy with exactly these tags (VLAN 0
  * and priorities do not count). It has no device of its own: it sends by the parent's phy, and punts to
  * the parent's TAP, tags and all. It ends with its parent. */
-struct lcpfwd_port { /* 360 bytes */
+struct lcpfwd_port { /* 368 bytes */
   uint32_t id;          /* in: ignored; out: 1..255 */
   uint32_t flags;       /* LCPFWD_PORT_* */
   uint32_t phy_ifindex; /* in lcpfwd's network namespace */
@@ -165,7 +165,10 @@ struct lcpfwd_port { /* 360 bytes */
   char host[16];
   char netns[92];
   uint32_t wire_up; /* of a memif: somebody is connected */
+  uint32_t lender;  /* out: see lcpfwd_port_lender; LCPFWD_LENDER_ABSENT where that port has ended since */
+  uint32_t pad2;
 };
+#define LCPFWD_LENDER_ABSENT LCPFWD_MAX_PORTS
 
 /* Named counters. lcpfwd_counter_name(i) gives "punt-arp", "drop-ttl", …; i < lcpfwd_counter_count(). */
 
@@ -280,6 +283,10 @@ int32_t lcpfwd_port_host(lcpfwd *f, uint32_t id, const struct lcpfwd_port *p, in
 /* What lcpd wants to know again of an interconnect; replaced at once. get: returns its length. */
 int32_t lcpfwd_port_note_set(lcpfwd *f, uint32_t id, const uint8_t *note, uint32_t len);
 int32_t lcpfwd_port_note(lcpfwd *f, uint32_t id, uint8_t *note, uint32_t max);
+/* What comes in by interconnect id is routed as if it had come in by port lender, for as long as both live and id has no
+ * host. 0: it has no layer 3; LCPFWD_LENDER_ABSENT: it borrows of one that is not there, so what would be routed is dropped and
+ * counted, as it is where the lender has no host. */
+int32_t lcpfwd_port_lender(lcpfwd *f, uint32_t id, uint32_t lender);
 /* With its sub-interfaces. */
 int32_t lcpfwd_port_del(lcpfwd *f, uint32_t id);
 /* Write the mutable attributes: flags, mtu, mac, macs, more, src4, src6, v4, v6, mpls, host, host_ifindex. */

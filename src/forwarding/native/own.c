@@ -4,14 +4,24 @@
 #include "own.h"
 
 #include "egress.h"
+#include "lender.h"
 #include "plane.h"
 #include "punts.h"
 
 #define DONT_FRAGMENT 0x4000u
 
+/* Whose host has what is for the port id: its own, or its lender's. */
+static unsigned host_of(const struct datapath *d, unsigned id) {
+  const struct port_entry *port = port_get(d->region, id);
+  if (!port || !(port_flags(port) & LCPFWD_PORT_HOSTLESS) || lender_of(d->region, port, &id) != LENDING) return id;
+  uint32_t parent = LOAD(&d->region->head->ports[id].parent);
+  return parent ? parent : id;
+}
+
 /* For ourselves: to the host of the port that it belongs to, with the addresses that the host expects. */
 static void to_host(struct datapath *d, struct packet *p, enum counter sent) {
-  const struct port_entry *device = port_get(d->region, p->device);
+  unsigned id = host_of(d, p->device);
+  const struct port_entry *device = port_get(d->region, id);
   if (!device || (port_flags(device) & LCPFWD_PORT_HOSTLESS)) return drop(p, COUNTER_DROP_NO_HOST);
   if (!(port_flags(device) & LCPFWD_PORT_TUN)) {
     if (!packet_set_l3(p, ETH_HEAD)) return drop(p, COUNTER_DROP_NO_ROOM);
@@ -22,6 +32,7 @@ static void to_host(struct datapath *d, struct packet *p, enum counter sent) {
     return drop(p, COUNTER_DROP_NO_ROOM);
   }
   punt(p, sent);
+  p->out_port = (uint16_t)id;
 }
 
 static void leave(struct datapath *d, struct packet *p, const struct egress *e, enum counter sent) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "adj.h"
+#include "lender.h"
 #include "reader.h"
 #include "subif.h"
 #include "writer.h"
@@ -139,6 +140,7 @@ int port_reserve(struct writer *w, const struct lcpfwd_port *p) {
   STORE(&e->tags[1], p->parent && p->tags == 2 ? p->tag[1] : 0);
   e->mac = mac_word(p->mac);
   e->note_side = 0;
+  STORE(&e->lender, 0);
   STORE(&e->wire_up, 0);
   e->generation = ++h->port_generation;
   name_copy(e->phy, p->phy, sizeof e->phy);
@@ -184,6 +186,7 @@ void port_read(const struct region *r, unsigned id, struct lcpfwd_port *out) {
   out->src4 = e->src4;
   out->generation = e->generation;
   out->wire_up = LOAD(&e->wire_up);
+  out->lender = lender_read(r, e);
   port_mac(e, out->mac);
   port_src6(e, out->src6);
   port_lookup_spec(e, LCPFWD_AF_INET, &out->v4);

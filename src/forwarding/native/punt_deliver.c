@@ -1,9 +1,10 @@
 /* punt_deliver.c - what is to go to the host: policed, handed to sinks, redirected where there is no host.
  *
  * By default a packet goes to its pair's host. Sinks that match it replace that: each gets a copy, and the host
- * only when it is one of them. On a port without a host the redirect of the port, else that of any port, says
- * where IP packets leave; they keep their TTL. A packet that nobody takes is dropped and counted.
+ * only when it is one of them. A port without a host has its lender's, where it borrows (lender.h); else the redirect of the port,
+ * or that of any port, says where IP packets leave; they keep their TTL. A packet that nobody takes is dropped and counted.
  */
+#include "lender.h"
 #include "police.h"
 #include "punting.h"
 #include "upper.h"
@@ -208,6 +209,10 @@ static void redirect(struct datapath *d, struct packet *p) {
 void punts_deliver(struct datapath *d, struct packet *p) {
   const struct port_entry *device = port_get(d->region, p->device);
   struct sinks s = {.n = 0};
+  int hostless = device && (port_flags(device) & LCPFWD_PORT_HOSTLESS);
+  unsigned lender;
+  enum lending lending = hostless && lender_wants(p) ? lender_of(d->region, device, &lender) : LENDING_NONE;
+  if (lending == LENDING_ABSENT) return drop(p, COUNTER_DROP_NO_LENDER); /* it has no layer 3: nothing is for it */
   if (d->punts) {
     if (!punts_police(d, p)) return drop(p, COUNTER_DROP_POLICED);
     if (d->punts->n_relays && relay_take(d, p, for_us(p))) return;
@@ -217,5 +222,6 @@ void punts_deliver(struct datapath *d, struct packet *p) {
     p->disposition = DISPOSE_DROP; /* the sinks have it */
     return;
   }
-  if (device && (port_flags(device) & LCPFWD_PORT_HOSTLESS)) redirect(d, p);
+  if (lending == LENDING) lender_deliver(d, p, lender);
+  else if (hostless) redirect(d, p);
 }

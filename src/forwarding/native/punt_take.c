@@ -167,8 +167,7 @@ static int rule_matches(const struct punt_rule *r, const struct packet *p, const
          u->destination <= r->destination_ports[1] && (u->tcp_flags & r->tcp_mask) == r->tcp_value;
 }
 
-/* Another L2 part: the tags of n sub-interface tags, or none. 0: there was no room. */
-static int retag(struct packet *p, const struct port_entry *to) {
+int punt_retag(struct packet *p, const struct port_entry *to) {
   uint8_t macs[12];
   unsigned n = 0;
   memcpy(macs, p->data, 12);
@@ -197,7 +196,7 @@ static void to_neighbour(struct datapath *d, struct packet *p, const struct ingr
 
 static void abx_give(struct datapath *d, struct packet *p, const struct ingress *in, const struct punt_target *t) {
   const struct port_entry *device, *port = target_port(d, t, &device);
-  if (port && (LOAD(&in->port->parent) || LOAD(&port->parent)) && !retag(p, port)) {
+  if (port && (LOAD(&in->port->parent) || LOAD(&port->parent)) && !punt_retag(p, port)) {
     slot_drop(d, t->slot, p->len);
     return drop(p, COUNTER_DROP_NO_ROOM);
   }

@@ -23,6 +23,8 @@ int proxy_answer(struct datapath *d, const struct punt_port *at, const struct in
 int relay_take(struct datapath *d, struct packet *p, int for_us);
 /* The port that a target names and the one with its wire; NULL: one of them has ended. */
 const struct port_entry *target_port(const struct datapath *d, const struct punt_target *t, const struct port_entry **device);
+/* Another L2 part: with the tags of a sub-interface, or without. The MAC addresses stay. 0: there was no room. */
+int punt_retag(struct packet *p, const struct port_entry *to);
 /* As it is, in the arena; NULL: no room. What was made before may have been sent. */
 struct packet *punt_copy(struct datapath *d, const struct packet *p);
 

@@ -60,6 +60,7 @@ struct port_entry {
   uint32_t more_side;  /* which of more[] is valid, << 8 | how many: turned as src6_side is */
   uint64_t more[2][LCPFWD_MAX_MACS]; /* as mac */
   uint64_t generation;
+  uint64_t lender;     /* of an interconnect: LENDER_WORD of its lender, LENDER_ABSENT, or 0, see lender.h */
   uint32_t src6_side;  /* which of src6[] is valid: the writer fills the other one, then turns */
   uint32_t wire_up;    /* of a memif: somebody is connected; the forwarder's */
   uint64_t src6[2][2];

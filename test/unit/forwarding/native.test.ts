@@ -36,7 +36,7 @@ it('sizes are those that the header tells', () => {
     path: 56,
     route: 28,
     neighbour: 28,
-    port: 360,
+    port: 368,
     event: 24,
     trace: 128,
     adjacency: 88,

@@ -99,7 +99,7 @@ describe('encodePair', () => {
     array.set(encodePair(two, 10, '', 1500), SIZE.port);
     new DataView(array.buffer).setUint32(PORT.id, 5, true);
     new DataView(array.buffer).setUint32(SIZE.port + PORT.id, 6, true);
-    const none = { generation: 0n, mac: '00:00:00:00:00:00', mtu: 1500, wireUp: false };
+    const none = { generation: 0n, mac: '00:00:00:00:00:00', mtu: 1500, wireUp: false, lender: 0 };
     const common = { ...none, flags: 0, phyIfindex: 0x01020304, parent: 0, tags: [] };
     expect(decodePorts(array, 2)).toEqual([
       {
