@@ -46,7 +46,7 @@ export const puntColumns: readonly Column<Row>[] = [
   { title: 'SOURCE', value: (row) => row.source },
   { title: 'WHAT', value: (row) => what(row.request) },
   { title: 'LINKS', value: (row) => row.links.map((link) => link.cnf.name || link.vpp.name).join(',') },
-  { title: 'REASON', value: (row) => row.reasons.join('; ') },
+  { title: 'REASON', value: (row) => [...row.reasons, ...row.notes].join('; ') },
 ];
 
 export const puntOrders = [
@@ -67,6 +67,7 @@ export function formatPunt(row: Row): string {
     ['type', row.type],
     ['state', row.state],
     ...row.reasons.map((reason): [string, string] => ['reason', reason]),
+    ...row.notes.map((note): [string, string] => ['note', note]),
     ...(row.hint === '' ? [] : [['hint', row.hint] as [string, string]]),
     ['attempts', String(row.attempts)],
     ['source', row.source],

@@ -43,6 +43,8 @@ export interface Plan {
   readonly state: 'ready' | 'pending' | 'busy' | 'refused';
   readonly reasons: readonly string[];
   readonly hint: string;
+  /** What keeps packets from it though it is ready. */
+  readonly notes: readonly string[];
   readonly links: readonly Link[];
   /** Names of interconnects, keys of punts. */
   readonly interconnects: readonly string[];
@@ -125,7 +127,7 @@ class Pass {
     const obstacles = new Obstacles(this.#env);
     const draft = draftOf(request, obstacles, this.#allocations);
     const { waits, refusals, hint } = draft;
-    const plan = { id, hint, links: [], interconnects: [], punts: [] };
+    const plan = { id, hint, notes: [], links: [], interconnects: [], punts: [] };
     if (refusals.length > 0) {
       this.#plans.set(id, { ...plan, state: 'refused', reasons: refusals });
       return;
@@ -155,9 +157,20 @@ class Pass {
       ...plan,
       state: 'ready',
       reasons: [],
+      notes: this.#down(draft.uses),
       links,
       interconnects: [...bare, ...links.map(({ object }) => object.name)],
       punts: punts.map(puntKey),
+    });
+  }
+
+  /** Nobody but who owns it sets an interface up; a bare phy looks as if it were the punt's. */
+  #down(uses: readonly string[]): string[] {
+    return [...new Set(uses)].flatMap((name) => {
+      const found = this.#env.interface(name);
+      if (found === undefined || found.up) return [];
+      if (found.paired) return [`interface ${name} is down, as its host is`];
+      return [`phy ${name} is down, and in no pair whose host would set it up`];
     });
   }
 

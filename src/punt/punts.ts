@@ -11,6 +11,7 @@ import { type Interconnect, type Punt, puntKey } from '../lcp/puntobjects.ts';
 import type { PuntPlane, PuntReason, PuntStat } from '../lcp/puntplane.ts';
 import { LcpError } from '../lib/errors.ts';
 import { Allocations } from './allocations.ts';
+import { type CapturePlace, captureHint, placesOf, whyNoPlace } from './captures.ts';
 import { type CnfDevice, type Derived, derivePunts, type Plan, type RoutedEnd } from './derive.ts';
 import type { PuntEnv } from './env.ts';
 import type { Journal } from './journal.ts';
@@ -278,18 +279,21 @@ export class Punts implements PuntView {
     return this.#parts.plane.stats();
   }
 
-  captures(name: string): readonly { readonly netns: string; readonly device: string }[] {
+  captures(name: string): readonly CapturePlace[] {
     const row = this.find(name);
     if (row === undefined) {
       throw new LcpError('PUNT_UNKNOWN', { op: 'capture', key: name, message: `no punt ${name}` });
     }
-    const names = this.#derived.plans.get(row.id)?.interconnects ?? [];
-    const taps = this.#derived.devices.filter((device) => names.includes(device.name));
-    if (taps.length === 0) {
-      const message = `punt ${row.id} has no device that frames could be seen on`;
-      throw new LcpError('NOT_SUPPORTED', { op: 'capture', key: name, message });
-    }
-    return taps.map(({ netns, name: device }) => ({ netns, device }));
+    const { plans } = this.#derived;
+    const places = placesOf(plans.get(row.id), this.#derived);
+    if (places.length > 0) return places;
+    const others = [...plans.values()].filter((plan) => placesOf(plan, this.#derived).length > 0);
+    throw new LcpError('NOT_SUPPORTED', {
+      op: 'capture',
+      key: name,
+      message: `punt ${row.id} has no device to look at: ${whyNoPlace(row.request, plans.get(row.id))}`,
+      hint: captureHint(others.map(({ id }) => id)),
+    });
   }
 
   watch(watcher: (change: PuntChange) => void): () => void {

@@ -89,6 +89,7 @@ export function rowOf(
     type: request.spec.type,
     state,
     reasons,
+    notes: plan?.notes ?? [],
     hint,
     ageMs: Math.max(0, Math.round(now - since)),
     attempts,

@@ -1,6 +1,7 @@
 // PuntView: what the doors may ask of the punt manager, as plain rows.
 
 import type { PuntReason, PuntStat } from '../lcp/puntplane.ts';
+import type { CapturePlace } from './captures.ts';
 import type { PuntRequest, PuntSpec } from './request.ts';
 
 export type { PuntReason, PuntStat } from '../lcp/puntplane.ts';
@@ -38,6 +39,8 @@ export interface PuntRow {
   readonly state: PuntState;
   /** What it waits for, what was refused, who is in the way. */
   readonly reasons: readonly string[];
+  /** What keeps packets from it although nothing of it is missing: an interface that is down. */
+  readonly notes: readonly string[];
   /** What to do about it, '' when the reasons say it all. */
   readonly hint: string;
   /** How long the state is what it is, ms; times that something refused was tried. */
@@ -70,7 +73,10 @@ export interface PuntView {
   del(name: string): PuntRow;
   reasons(): readonly PuntReason[];
   stats(): Promise<readonly PuntStat[]>;
-  /** Where a capture of what a punt sees can be taken: devices by namespace. Throws LcpError PUNT_UNKNOWN, NOT_SUPPORTED. */
-  captures(name: string): readonly { readonly netns: string; readonly device: string }[];
+  /**
+   * Where a capture of what a punt sees can be taken: devices by namespace. Throws LcpError PUNT_UNKNOWN, and NOT_SUPPORTED
+   * for one that has no device, with what there is to look at instead.
+   */
+  captures(name: string): readonly CapturePlace[];
   watch(watcher: (change: PuntChange) => void): () => void;
 }

@@ -184,14 +184,17 @@ describe('what is there', () => {
     const row = punts.find('b2');
     if (row === undefined) throw new Error('b2');
     punts.rows.set(row.id, rowOf(row.request, 'config', { state: 'PENDING', reasons: ['no wan0', 'no vrf'] }));
+    const down = punts.find('b10');
+    if (down !== undefined) punts.rows.set(down.id, { ...down, notes: ['phy wan0 is down'] });
     const { out } = await punt('list');
     expect(out.split('\n').map((line) => line.trimEnd())).toEqual([
       'NAME  CNF  TYPE  STATE    SOURCE  WHAT       LINKS  REASON',
       'b2    cp   span  PENDING  config  wan0 both  -      no wan0; no vrf',
-      'b10   cp   span  CREATED  cli     wan0 both  -      -',
+      'b10   cp   span  CREATED  cli     wan0 both  -      phy wan0 is down',
       '',
     ]);
     expect(JSON.parse((await punt('list', '--json')).out)).toHaveLength(2);
+    expect((await punt('show', 'b10')).out).toContain('note      phy wan0 is down\n');
   });
 
   it('is shown in full, with its links', async () => {

@@ -19,6 +19,7 @@ export function rowOf(request: PuntRequest, source: string, more: Partial<PuntRo
     type: request.spec.type,
     state: 'CREATED',
     reasons: [],
+    notes: [],
     hint: '',
     ageMs: 0,
     attempts: 0,
