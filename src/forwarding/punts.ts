@@ -33,6 +33,18 @@ const UNSUPPORTED: ReadonlyMap<string, string> = new Map([
   ],
 ]);
 
+const UDP = 17;
+/** Requests and replies are its own before any punt by port, for who has a relay. */
+const RELAY4: Readonly<Record<number, string>> = { 67: 'DHCP, which its relay has' };
+const RELAY6: Readonly<Record<number, string>> = { 547: 'DHCPv6, which its relay has' };
+/** A socket would take the packets of tunnels from the kernel that they end in; VPP refuses the same ports. */
+const TUNNELS: Readonly<Record<number, string>> = {
+  2152: 'GTP-U, whose tunnels end in the router',
+  4789: 'VXLAN, whose tunnels end in the router',
+  4790: 'VXLAN-GPE, whose tunnels end in the router',
+  6081: 'GENEVE, whose tunnels end in the router',
+};
+
 /** A punt that is in the program, with its records. */
 interface Held {
   readonly punt: Punt;
@@ -98,9 +110,10 @@ export class EmbeddedPunts implements PuntPlane {
     });
   }
 
-  /** Nobody: what is for the router itself is the pair's. */
-  takenBy(_match: PuntMatch): string | undefined {
-    return undefined;
+  /** Its relay, and tunnels; what else is for the router itself is the pair's, and may be asked for. */
+  takenBy(match: PuntMatch): string | undefined {
+    if (match.by !== 'port' || match.protocol !== UDP) return undefined;
+    return (match.family === 4 ? RELAY4 : RELAY6)[match.port] ?? TUNNELS[match.port];
   }
   /** Phys are the kernel's devices. */
   interface(_name: string): PuntInterface | undefined {
