@@ -52,12 +52,14 @@ function read(file: string): string {
 function documentOf(type: string | undefined, name: string | undefined, options: AddOptions): PuntDocument {
   const { file, jsonFile, set } = options;
   const netns = options.netns === undefined ? {} : { netns: options.netns };
-  const ways = [type, file, jsonFile].filter((way) => way !== undefined).length;
+  // of a message the one word there may be is its name
+  const said = jsonFile !== undefined && name === undefined ? undefined : type;
+  const ways = [said, file, jsonFile].filter((way) => way !== undefined).length;
   const hint = 'lcpctl punt add TYPE NAME KEY=VALUE…, or --file FILE, or --json-file FILE [NAME]';
   if (ways !== 1) throw new CliError(exitCodes.usage, 'say what is to be added, in one way', hint);
-  if (type !== undefined) {
+  if (said !== undefined) {
     if (name === undefined) throw new CliError(exitCodes.usage, 'a punt needs a name', hint);
-    return { entry: { ...set, type, name, ...netns } };
+    return { entry: { ...set, type: said, name, ...netns } };
   }
   if (Object.keys(set).length > 0) throw new CliError(exitCodes.usage, 'a file says everything itself', hint);
   if (file !== undefined) return { text: read(file), ...netns };
@@ -68,7 +70,7 @@ function documentOf(type: string | undefined, name: string | undefined, options:
     if (thrown instanceof CliError) throw thrown;
     throw new CliError(exitCodes.usage, `${jsonFile} is not JSON: ${(thrown as Error).message}`);
   }
-  return { json, ...netns };
+  return { json, ...(type === undefined ? {} : { name: type }), ...netns };
 }
 
 async function add(type: string | undefined, rest: readonly string[], options: AddOptions): Promise<void> {
@@ -187,7 +189,10 @@ export function puntCommand(): Command {
         .argument('[type]', 'to-host, ip-protocol, icmp6, exception, ip-redirect, police, span, dhcp-proxy, isisx, …')
         .argument('[rest...]', 'its name, and what lcpd.full.yaml shows for the type: l3=ipv4 l4=udp port=9000')
         .option('--file <file>', 'a text in YAML with punts:, as in the configuration; "-" is standard input')
-        .option('--json-file <file>', 'messages in the JSON of Ligato and StoneWork; "-" is standard input')
+        .option(
+          '--json-file <file>',
+          'messages in the JSON of Ligato and StoneWork, of which one may be named; "-" is standard input',
+        )
         .option('--netns <name>', 'namespace of what names none ("" is that of lcpd)')
         .action((type: string | undefined, rest: string[], _options: unknown, self: Command) =>
           add(type, rest, self.optsWithGlobals<AddOptions>()),

@@ -61,7 +61,7 @@ system(
     const routed = `${at}${p1}`.replaceAll(':', '') + byTwo.toString('hex').slice(24);
     t.same(seen, [routed, byThree.toString('hex')].sort(), 'to the next hop with its TTL, or as it came without one');
 
-    for (let i = 0; i < 3; i++) {
+    for (let i = 0; i < 5; i++) {
       await lcpd.kill();
       await lcpd.start();
       await lcpd.synced();

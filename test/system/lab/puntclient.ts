@@ -55,6 +55,11 @@ export class PuntClient {
     return this.#daemon.log();
   }
 
+  /** SIGSTOP: it reads no more; SIGCONT: it goes on. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#daemon.signal(signal);
+  }
+
   stop(): Promise<number | string> {
     return this.#daemon.stop();
   }

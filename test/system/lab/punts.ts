@@ -5,6 +5,7 @@
  * the configuration, written as JSON, which is YAML as well.
  */
 import { readFileSync } from 'node:fs';
+import type { PuntRow, PuntStat } from '../../../src/punt/view.ts';
 import type { Lab, RouterOptions } from '../lab.ts';
 import type { Lcpd } from './lcpd.ts';
 import { ipJson, netnsExists } from './netns.ts';
@@ -43,10 +44,15 @@ export class Punts {
     return this.#lcpd;
   }
 
+  /** What clients of punt sockets write to. */
+  get server(): string {
+    return `${this.lab.dir}/punt.sock`;
+  }
+
   #config(entries: readonly Entry[]): string {
     const { extra = '', ...rest } = this.#options;
     const { lab } = this;
-    const text = `punt: { state: ${lab.dir}/state, memif-directory: ${lab.dir}/memif }\n`;
+    const text = `punt: { state: ${lab.dir}/state, memif-directory: ${lab.dir}/memif, socket: ${this.server} }\n`;
     return lab.config({ ...rest, extra: `${extra}${text}punts: ${JSON.stringify(entries)}\n` });
   }
 
@@ -110,6 +116,21 @@ export class Punts {
   /** All of these. */
   async are(state: string, ...names: readonly string[]): Promise<void> {
     for (const name of names) await this.is(name, state);
+  }
+
+  rows(): Promise<PuntRow[]> {
+    return this.lcpd.json<PuntRow[]>(['punt', 'list']);
+  }
+
+  /** Kinds and keys of what all punts are made of. */
+  async objects(): Promise<string[]> {
+    return (await this.rows()).flatMap(({ objects }) => objects).sort();
+  }
+
+  /** A counter of lcpctl punt stats; object '' is the data plane as a whole. */
+  async stat(object: string, name: string): Promise<number> {
+    const all = await this.lcpd.json<PuntStat[]>(['punt', 'stats']);
+    return all.find((row) => row.object === object && row.name === name)?.value ?? Number.NaN;
   }
 
   /** Names of the TAPs that lcpd has put into a namespace, by their alias. */

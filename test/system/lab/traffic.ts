@@ -199,6 +199,22 @@ export async function udpFlows(ns: string, address: string, flows: number, from 
   await run(inNetns(ns, ['node', '-e', program]));
 }
 
+/** Sends datagrams to one port, so many in each millisecond, fewer where there is no time. */
+export async function udpPackets(ns: string, to: string, port: number, count: number, perMs: number): Promise<void> {
+  const program = `
+    const socket = require('node:dgram').createSocket(${to.includes(':') ? "'udp6'" : "'udp4'"});
+    socket.on('error', () => process.exit(3));
+    let [asked, sent] = [0, 0];
+    const timer = setInterval(() => {
+      for (let i = 0; i < ${perMs} && asked < ${count}; i++, asked++)
+        socket.send('x', ${port}, '${to}', (error) => { if (error) process.exit(4); sent++; });
+      if (sent < ${count}) return;
+      clearInterval(timer);
+      socket.close();
+    }, 1);`;
+  await run(inNetns(ns, ['node', '-e', program]));
+}
+
 /**
  * Frames that tcpdump prints while `during` runs, with link-level headers. With `until` it goes on for up to 3 s until that
  * is seen; that it was is for the caller to judge.

@@ -125,6 +125,8 @@ describe('add', () => {
     const { code, out } = await outcomeOf(start('add', '--json-file', '-', '--json'), JSON.stringify(message));
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject([{ id: 'cp|cli|tohost/l3/ipv4/l4/udp/port/9000', type: 'to-host' }]);
+    const named = await outcomeOf(start('add', '--json-file', '-', 'old/key'), JSON.stringify(message));
+    expect(named).toMatchObject({ code: 0, out: 'cp|cli|old/key CREATED\n' });
   });
 
   it('exits 2 with every error by its field, and nothing is added', async () => {
