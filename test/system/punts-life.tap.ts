@@ -2,77 +2,29 @@
  * The life of punts: lcpd killed and started, the forwarder killed, things that come in any order, requests by hand. Numbers are
  * those of the punt manager's scenarios.
  */
-import { interconnectName } from '../../src/punt/names.ts';
-import type { PuntRow } from '../../src/punt/view.ts';
-import { inNetns, ip, ipJson, pidsIn } from './lab/netns.ts';
+import { inNetns, ip, pidsIn } from './lab/netns.ts';
 import { run, waitFor } from './lab/process.ts';
+import {
+  allCreated,
+  bareUp,
+  bridgeAll,
+  identities,
+  killForwarder,
+  oneOfEach,
+  open,
+  TAPS,
+  tapsIn,
+  WAYS,
+  Witnesses,
+} from './lab/puntlife.ts';
 import { type Entry, Punts } from './lab/punts.ts';
 import { abx, bgp, bridge, embeddedOnly, ospf } from './lab/puntscene.ts';
 import { Random } from './lab/random.ts';
 import { Pinger, reachable } from './lab/traffic.ts';
-import { type Lab, system } from './lab.ts';
-
-interface Tap {
-  readonly ifindex: number;
-  readonly ifname: string;
-  readonly address: string;
-  readonly ifalias?: string;
-  readonly master?: string;
-}
-
-/** TAPs of punts in a namespace, with all that a CNF could see them change by. */
-const tapsIn = async (lab: Lab, role: string): Promise<string[]> => {
-  const links = await ipJson<Tap>(lab.ns(role), 'link');
-  return links
-    .filter(({ ifalias }) => ifalias?.startsWith('lcpd punt '))
-    .map(({ ifindex, ifname, address, master = '' }) => [ifindex, ifname, address, master].join(' '));
-};
-
-const rowsOf = async (punts: Punts): Promise<readonly PuntRow[]> => punts.lcpd.json<PuntRow[]>(['punt', 'list']);
-const open = async (punts: Punts): Promise<string[]> =>
-  (await rowsOf(punts))
-    .filter(({ state }) => state !== 'CREATED')
-    .map(({ id, state, reasons }) => `${id} ${state} ${reasons}`);
+import { system } from './lab.ts';
 
 /** As a file for lcpctl: JSON is YAML. */
 const textOf = (...punts: readonly Entry[]): string => JSON.stringify({ punts });
-
-/** What would tell that a request was made anew. */
-const identities = async (punts: Punts): Promise<string[]> =>
-  (await rowsOf(punts)).map(({ id, links, objects }) => JSON.stringify([id, links, objects]));
-
-async function killForwarder(lab: Lab): Promise<void> {
-  const { pid } = (await lab.lcpd.status()).dataplane;
-  if (pid === undefined || !(await pidsIn(lab.ns('rtr'))).includes(pid)) throw new Error(`no data plane: pid ${pid}`);
-  process.kill(pid, 'SIGKILL');
-  await waitFor('the data plane to end', async () => !(await pidsIn(lab.ns('rtr'))).includes(pid));
-}
-
-/** One of each that the embedded plane has, besides sockets and the relay. */
-const oneOfEach = (lab: Lab): Entry[] => {
-  const [c1, c2] = [lab.ns('c1'), lab.ns('c2')];
-  return [
-    { name: 'wire', type: 'hairpin-xconnect', netns: c1, interfaces: ['p2', 'p3'] },
-    {
-      ...{ name: 'hairpin', type: 'hairpin', netns: c2, interface: 'p4' },
-      'hairpin-interface': { name: 'hp0', addresses: ['10.5.0.1/24'] },
-    },
-    { name: 'mirror', type: 'span', netns: c2, interface: 'p0' },
-    abx('routing', c2, ospf),
-    { name: 'isis', type: 'isisx', netns: c2, interface: 'p1' },
-    { name: 'host', type: 'to-host', netns: '', l3: 'all', l4: 'udp', port: 9000 },
-    { name: 'redirect', type: 'ip-redirect', netns: '', l3: 'ipv4', tx: 'p1', 'next-hop': ['10.0.1.2'] },
-    { name: 'limit', type: 'police', netns: '', scope: 'ipv6', rate: 100000 },
-  ];
-};
-
-/** Of namespace c2, the second in the configuration. */
-const hairpinTap = interconnectName('tap', 'vpp/interface/p4|netns::2');
-
-/** Hosts behind bare phys, whose links are up. */
-async function bareUp(lab: Lab, ...phys: number[]): Promise<void> {
-  for (const n of phys) await ip(lab.ns('rtr'), 'link', 'set', `p${n}`, 'up');
-}
 
 system(
   '24 (a) one of each, lcpd killed and started: nobody notices; the forwarder killed: all is back as it was; nothing is doubled',
@@ -89,19 +41,11 @@ system(
     t.equal(byHand.code, 0, byHand.stdout + byHand.stderr);
     await punts.is('byhand', 'CREATED');
 
-    await bridge(lab, 'c1', ...(await punts.taps('c1')));
-    const hairpin = (await punts.taps('c2')).filter((name) => name === 'hp0' || name === hairpinTap);
-    t.equal(hairpin.length, 2, hairpin.join(' '));
-    await bridge(lab, 'c2', ...hairpin);
-    await ip(lab.ns('h2'), 'address', 'add', '10.9.9.2/24', 'dev', 'eth0');
-    await ip(lab.ns('h3'), 'address', 'add', '10.9.9.3/24', 'dev', 'eth0');
-    await ip(lab.ns('h4'), 'address', 'add', '10.5.0.2/24', 'dev', 'eth0');
-    const ways = [
-      ['h0', '10.0.1.2'],
-      ['h2', '10.9.9.3'],
-      ['h4', '10.5.0.1'],
-    ] as const;
-    for (const [from, to] of ways) t.ok(await reachable(lab.ns(from), to), `${from} reaches ${to}`);
+    await bridgeAll(lab);
+    for (const [from, to] of WAYS) t.ok(await reachable(lab.ns(from), to), `${from} reaches ${to}`);
+    const witnesses = await Witnesses.add(lab);
+    await witnesses.socket();
+    const source = await witnesses.relay();
 
     const before = { c1: await tapsIn(lab, 'c1'), c2: await tapsIn(lab, 'c2'), rows: await identities(punts) };
     const same = async (what: string): Promise<void> => {
@@ -110,15 +54,19 @@ system(
       t.same(await tapsIn(lab, 'c2'), before.c2, `${what}: in the other namespace too`);
       t.same(await identities(punts), before.rows, `${what}: names, MACs, addresses, objects`);
       t.same((await lcpd.diff()).differences, [], `${what}: lcpctl diff is empty`);
+      await witnesses.socket();
+      t.equal(await witnesses.relay(), source, `${what}: the client and the relay's server have what is theirs`);
     };
-    const pingers = ways.map(([from, to]) => new Pinger(lab.ns(from), to, `${lab.dir}/ping-${from}.log`));
+    const pingers = WAYS.map(([from, to]) => new Pinger(lab.ns(from), to, `${lab.dir}/ping-${from}.log`));
     for (const pinger of pingers) lab.defer(() => pinger.stop());
     for (const pinger of pingers) await pinger.answers(20);
     const created = punts.told('wire').length;
     await lcpd.kill();
     for (const pinger of pingers) await pinger.answers(20);
+    await witnesses.socket();
+    t.equal(await witnesses.relay(), source, 'without lcpd the client and the server have what is theirs');
     await lcpd.start();
-    await waitFor('all to be created', async () => (await open(punts)).length === 0);
+    await allCreated(punts);
     await lcpd.synced();
     for (const pinger of pingers) await pinger.answers(20);
     for (const pinger of pingers) t.equal((await pinger.stop()).lost, 0, 'not a packet is lost');
@@ -133,9 +81,9 @@ system(
     );
 
     await killForwarder(lab);
-    for (const [from, to] of ways)
+    for (const [from, to] of WAYS)
       t.ok(await reachable(lab.ns(from), to), `${from} reaches ${to} by another forwarder`);
-    await waitFor('all to be created', async () => (await open(punts)).length === 0);
+    await allCreated(punts);
     await lcpd.synced();
     await same('forwarder killed');
 
@@ -144,8 +92,8 @@ system(
     process.kill(pid ?? 0, 'SIGKILL');
     await waitFor('no process to be left', async () => (await pidsIn(lab.ns('rtr'))).length === 0);
     await lcpd.start();
-    await waitFor('all to be created', async () => (await open(punts)).length === 0);
-    for (const [from, to] of ways)
+    await allCreated(punts);
+    for (const [from, to] of WAYS)
       t.ok(await reachable(lab.ns(from), to), `${from} reaches ${to} in another life of both`);
     await lcpd.synced();
     await same('both killed');
@@ -155,7 +103,7 @@ system(
     punts.write(...entries.filter(({ name }) => name !== 'wire'));
     await lcpd.start();
     await punts.noTaps('c1');
-    t.equal((await rowsOf(punts)).length, entries.length);
+    t.equal((await punts.rows()).length, entries.length);
     t.same(await tapsIn(lab, 'c2'), before.c2, 'the others stay');
 
     t.equal(await lcpd.stop(), 0);
@@ -209,17 +157,7 @@ system(
     }
     await bareUp(lab, 2, 3, 4);
     await punts.are('CREATED', ...entries.map(({ name }) => name));
-    const tap = (selector: string, netns: number): string => interconnectName('tap', `${selector}|netns::${netns}`);
-    const [inC1, inC2] = [
-      [tap('vpp/interface/p2', 1), tap('vpp/interface/p3', 1)].sort(),
-      [
-        hairpinTap,
-        'hp0',
-        tap('vpp/span/interface/p0', 2),
-        tap('vpp/interface/p0', 2),
-        tap('vpp/interface/p1', 2),
-      ].sort(),
-    ];
+    const { c1: inC1, c2: inC2 } = TAPS;
     t.same((await punts.taps('c1')).sort(), inC1);
     t.same((await punts.taps('c2')).sort(), inC2);
     for (const { name } of entries) {
@@ -271,7 +209,7 @@ system(
     };
     await add(abx('ospf', c1, ospf));
     const shared = async (): Promise<string[]> =>
-      (await rowsOf(punts)).map(({ id, links }) => `${id.split('|').at(-1)} ${links.map((link) => link.shared)}`);
+      (await punts.rows()).map(({ id, links }) => `${id.split('|').at(-1)} ${links.map((link) => link.shared)}`);
     t.same(await shared(), ['ospf false']);
     await add(abx('bgp', c1, bgp));
     t.same(await shared(), ['ospf true', 'bgp true'], 'both are told');
