@@ -74,6 +74,7 @@ export class Punting {
       now,
     });
     this.punts.onAgain = () => wake('punts');
+    this.punts.onSettled = () => this.#watch();
     this.#devices.onChange = () => this.punts.settle();
     this.punts.watch((change) => this.#tell(change));
     this.configure(config);
@@ -81,15 +82,19 @@ export class Punting {
   }
 
   #tell({ id, state, reasons }: Parameters<Parameters<Punts['watch']>[0]>[0]): void {
-    const { log, changes, repair } = this.#parts;
+    const { log, changes } = this.#parts;
     const reason = reasons.join('; ');
     const level = state === 'FAILED' || state === 'BUSY' ? 'warn' : 'info';
     log[level]({ punt: id, ...(reason ? { reason } : {}) }, `punt ${state.toLowerCase()}`);
     changes.publish('punt', state, id, reason);
+  }
+
+  /** Namespaces that punts are about are watched. */
+  #watch(): void {
     const watched = this.namespaces().join(' ');
     if (watched === this.#watched) return;
     this.#watched = watched;
-    setImmediate(repair);
+    setImmediate(this.#parts.repair);
   }
 
   #route(ends: readonly RoutedEnd[]): void {
@@ -117,9 +122,9 @@ export class Punting {
     return this.#routed.map(({ phy }) => ({ phy, host: phy, netns: this.#mirrored, type: 'tap' }));
   }
 
-  /** Namespaces of CNFs, those that are not there included. */
+  /** Those of CNFs, those that are not there included. */
   namespaces(): string[] {
-    return [...new Set(this.punts.list().map(({ request }) => request.netns))];
+    return this.punts.namespaces();
   }
 
   /** A namespace has come, gone or been replaced. */

@@ -60,6 +60,11 @@ class Numbers {
     this.#asked = new Set();
   }
 
+  /** As if it had been asked for, where it has a number. */
+  keep(key: string): void {
+    if (this.#of.has(key)) this.#asked.add(key);
+  }
+
   end(): void {
     this.freed = false;
     for (const key of this.#of.keys()) {
@@ -92,9 +97,11 @@ export class Allocations {
     return [this.#netns, this.#subnets, this.#priorities];
   }
 
-  begin(): void {
+  /** inUse: names of namespaces that keep their numbers, whoever asks. */
+  begin(inUse: Iterable<string> = []): void {
     this.#designated = new Map();
     for (const numbers of this.#all) numbers.begin();
+    for (const name of inUse) this.#netns.keep(name);
   }
 
   /** Lets go of what nobody has asked for since begin. Whether anything is different from what was last stored. */

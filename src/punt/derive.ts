@@ -262,10 +262,15 @@ class Pass {
   }
 }
 
-/** Everything that should be, given what is. Requests in the order of their age. */
-export function derivePunts(requests: readonly PuntRequest[], env: PuntEnv, allocations: Allocations): Derived {
+/** Everything that should be, given what is. Requests in the order of their age. heldIn: namespaces that something is in yet. */
+export function derivePunts(
+  requests: readonly PuntRequest[],
+  env: PuntEnv,
+  allocations: Allocations,
+  heldIn: readonly string[] = [],
+): Derived {
   const pass = (): Derived => {
-    allocations.begin();
+    allocations.begin(heldIn);
     const all = new Pass(env, allocations);
     for (const request of requests) all.request(request);
     return all.finish();

@@ -33,6 +33,7 @@ export interface PuntParts {
     want(kind: 'interconnect' | 'punt', key: string, object: Interconnect | Punt | undefined): void;
     row(kind: 'interconnect' | 'punt', key: string): HeldRow | undefined;
     isOpen(kind: 'interconnect' | 'punt', key: string): boolean;
+    rows(kind: 'interconnect'): Iterable<HeldRow>;
     invalidate(kind: 'punt', key: string): void;
   };
   /** Devices in the namespaces of CNFs. */
@@ -67,6 +68,8 @@ export class Punts implements PuntView {
   readonly #allocations: Allocations;
   readonly #watchers = new Set<(change: PuntChange) => void>();
   readonly #progress = new Map<string, Progress>();
+  /** Namespaces that a former life had something in, until the data plane was read. */
+  #former: readonly string[];
   #derived = NOTHING;
   #dirty = true;
   #stopped = false;
@@ -75,11 +78,14 @@ export class Punts implements PuntView {
     this.#parts = parts;
     const { journal } = parts;
     this.#allocations = new Allocations(journal.numbers);
+    this.#former = Object.keys(journal.numbers?.netns ?? {});
     for (const { request, source } of journal.requests) this.#asked.set(idText(request.id), { request, source });
   }
 
   /** Called when a pass is to be made, so that somebody may wake the pipeline. */
   onAgain: () => void = () => undefined;
+  /** Called when states, or what is held, may be others than before. */
+  onSettled: () => void = () => undefined;
 
   /** Something that punts depend on may have changed. */
   review(): void {
@@ -137,6 +143,22 @@ export class Punts implements PuntView {
       const key = puntKey(punt);
       if (!sure && this.#derived.punts.has(key)) rows.invalidate('punt', key);
     }
+    this.#former = [];
+  }
+
+  /** Where links end whose ports may be gone: a data plane that has died leaves devices, found only where somebody looks. */
+  #heldIn(): string[] {
+    const names = new Set(this.#former);
+    for (const { actual } of this.#parts.rows.rows('interconnect'))
+      names.add((actual as Interconnect | undefined)?.netns ?? '');
+    names.delete('');
+    return [...names];
+  }
+
+  /** Namespaces that punts are about: those of requests, there or not, and those that something may be left in. */
+  namespaces(): string[] {
+    const asked = [...this.#asked.values()].map(({ request }) => request.netns);
+    return [...new Set([...asked, ...this.#heldIn()])];
   }
 
   /** One pass, when something changed: what punts depend on, or what is asked for. */
@@ -145,7 +167,7 @@ export class Punts implements PuntView {
     this.#dirty = false;
     const { env, rows, devices, journal, routed } = this.#parts;
     const requests = this.#stopped ? [] : [...this.#asked.values()].map(({ request }) => request);
-    const derived = derivePunts(requests, env, this.#allocations);
+    const derived = derivePunts(requests, env, this.#allocations, this.#heldIn());
     if (!this.#stopped) {
       // on the disk before anything is named by them, or is somebody's
       const ids = [...this.#asked.keys()];
@@ -185,6 +207,7 @@ export class Punts implements PuntView {
       this.#progress.delete(id);
       this.#tell(id, 'DELETED', []);
     }
+    this.onSettled();
   }
 
   #tell(id: string, state: PuntChange['state'], reasons: readonly string[]): void {
