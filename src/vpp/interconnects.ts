@@ -43,6 +43,8 @@ export class Interconnects {
   readonly #layer3: PuntLayer3;
   /** sw_if_indices of ours, also of those that VPP has just deleted. */
   readonly #own = new Set<number>();
+  /** By name, what each was asked for as since the session began. */
+  readonly #told = new Map<string, Interconnect>();
 
   constructor(at: PuntContext, links: LinkControl, pid: number) {
     this.#at = at;
@@ -73,6 +75,15 @@ export class Interconnects {
   /** An interface that is gone is nobody's. */
   forget(index: number): void {
     this.#own.delete(index);
+  }
+
+  /** With what VPP does not tell of one that it was asked for as it is: the tag says that it is the same. */
+  #completed(object: Interconnect, tag: string): Interconnect {
+    const told = this.#told.get(object.name);
+    if (told === undefined || tag !== tagOf(told)) return object;
+    const { secret, owner, peerMac } = told;
+    const mtu = object.mtu === 0 && told.mtu === OWN_MTU ? OWN_MTU : object.mtu;
+    return { ...object, secret, owner, mtu, ...(object.link === 'memif' && { peerMac }) };
   }
 
   /** Finds those of ours. */
@@ -108,7 +119,7 @@ export class Interconnects {
         dhcpClient: layer3.dhcpClient,
         owner: tag.owner,
       };
-      found.push({ of, object, digest: tag.digest, layer3 });
+      found.push({ of, object: this.#completed(object, of.tag), digest: tag.digest, layer3 });
     }
     return found;
   }
@@ -168,6 +179,7 @@ export class Interconnects {
       if (tag !== tagOf(wanted))
         await this.#at.client.request(swInterfaceTagAddDel, { is_add: true, sw_if_index, tag: tagOf(wanted) });
       await this.#at.interfaces.refresh();
+      this.#told.set(wanted.name, wanted);
       return;
     }
     if (there !== undefined) await this.#remove(there, clear);
@@ -181,6 +193,7 @@ export class Interconnects {
       throw new LcpError('REFUSED', { op: 'make interconnect', key: wanted.name, message: 'VPP does not show it' });
     await this.#layer3.set(wanted, made, true);
     await interfaces.refresh();
+    this.#told.set(wanted.name, wanted);
   }
 
   async delete(wanted: Interconnect, clear: (index: number) => Promise<void>): Promise<void> {
@@ -195,6 +208,7 @@ export class Interconnects {
     if (object.link === 'tap') await this.#taps.delete(of.ifindex, object.name);
     else await this.#memifs.delete(of.ifindex, object.name);
     this.#own.delete(of.ifindex);
+    this.#told.delete(object.name);
     await this.#at.interfaces.refresh();
   }
 }
