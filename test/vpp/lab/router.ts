@@ -14,6 +14,8 @@ import type { RealVpp } from './realvpp.ts';
 export interface VppRouter {
   readonly vpp: RealVpp;
   readonly lcpd: Lcpd;
+  /** Of lcpd, as it was started. */
+  readonly config: string;
 }
 
 export interface VppRouterOptions {
@@ -30,6 +32,8 @@ export interface VppRouterOptions {
   readonly passThrough?: string;
   /** Plugins of VPP, where it needs others. */
   readonly plugins?: readonly string[];
+  /** More of VPP's startup.conf. */
+  readonly startup?: string;
 }
 
 /** Opens phys and hosts in VPP, as its startup script would. */
@@ -60,7 +64,8 @@ export async function addVppRouter(lab: VppLab, options: VppRouterOptions = {}):
     await ip(host, 'route', 'add', 'default', 'via', `10.0.${n}.1`);
     await ip(host, '-6', 'route', 'add', 'default', 'via', `fd00:${n}::1`);
   }
-  const vpp = await lab.addVpp({ netns: rtr, ...(options.plugins && { plugins: options.plugins }) });
+  const { plugins, startup = '' } = options;
+  const vpp = await lab.addVpp({ netns: rtr, startup, ...(plugins && { plugins }) });
   await openInterfaces(vpp, ports);
   const dir = `${lab.dir}/lcpd`;
   const more = options.passThrough === undefined ? '' : `, ${options.passThrough}`;
@@ -84,5 +89,5 @@ ${extra}
     await lcpd.waitPair(`host-p${n}`, 'up');
   }
   await lcpd.synced();
-  return { vpp, lcpd };
+  return { vpp, lcpd, config };
 }
