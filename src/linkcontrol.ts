@@ -70,6 +70,10 @@ export class KernelLinks implements LinkControl {
         if (alias?.startsWith(prefix) === true) yield { netns, netnsId: identity, ifindex, name, alias };
   }
 
+  all(netns: string): Iterable<{ readonly ifindex: number; readonly name: string }> {
+    return this.#namespaces.get(netns)?.links.values() ?? [];
+  }
+
   /** Index of the link of a name; undefined when there is none. */
   ifindexOf(netns: string, name: string): number | undefined {
     for (const link of this.#namespaces.get(netns)?.links.values() ?? []) if (link.name === name) return link.ifindex;

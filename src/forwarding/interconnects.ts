@@ -27,6 +27,8 @@ import {
 import { encodeInterconnect, macBytes, NEW_MTU, type Port } from './port.ts';
 
 const MARK = 'lcpd punt ';
+/** Of hosts of pairs. */
+const HOST_MARK = 'lcpd ';
 const ENODEV = -19;
 const ENXIO = -6;
 const EEXIST = -17;
@@ -158,7 +160,34 @@ export class Interconnects {
       const name = alias.slice(MARK.length);
       if (!names.has(`${netns} ${name}`)) held.push({ object: orphan(name, netns, netnsId), handle: ifindex });
     }
-    return held;
+    return [...held, ...this.#mute()];
+  }
+
+  /** Phys whose own stack is kept off for nobody: their forwarder has ended. One with a host is its pair's. */
+  *#mute(): Iterable<HeldObject> {
+    for (const { ifindex, name } of this.#links.all('')) {
+      if (this.#usesPhy(ifindex) || this.#hasHost(name) || !this.#isGuarded(ifindex)) continue;
+      yield { object: { ...orphan(name, '', ''), link: 'phy', phyIfindex: ifindex }, handle: ifindex };
+    }
+  }
+
+  #hasHost(phy: string): boolean {
+    for (const { alias } of this.#links.marked(`${HOST_MARK}${phy}`)) if (alias === `${HOST_MARK}${phy}`) return true;
+    return false;
+  }
+
+  #isGuarded(ifindex: number): boolean {
+    return (native().phyGuarded(ifindex) as number) === 1;
+  }
+
+  #usesPhy(ifindex: number): boolean {
+    return [...this.#devices.all()].some((port) => port.phyIfindex === ifindex);
+  }
+
+  #unguard(i: Interconnect): OperationResult {
+    const guard = native().phyGuard(i.phyIfindex, 0) as number;
+    if (guard < 0 && guard !== ENODEV) return refused('PHY_GUARD', guard, `guard of ${i.name} cannot be removed`);
+    return { ok: true };
   }
 
   set(i: Interconnect): OperationResult {
@@ -242,10 +271,7 @@ export class Interconnects {
     const gone = native().portDel(this.#forwarder.handle, port.id) as number;
     this.#devices.refresh();
     if (gone < 0) return refused('PORT_REFUSED', gone, `port of ${port.phy} cannot be removed`);
-    if (i.link === 'phy') {
-      const guard = native().phyGuard(i.phyIfindex, 0) as number;
-      if (guard < 0 && guard !== ENODEV) return refused('PHY_GUARD', guard, `guard of ${i.name} cannot be removed`);
-    }
+    if (i.link === 'phy') return this.#unguard(i);
     return i.link !== 'tap' || keepTap ? { ok: true } : this.#removeTap(i, i.name);
   }
 
@@ -267,6 +293,7 @@ export class Interconnects {
   delete(i: Interconnect): OperationResult {
     const port = this.#devices.port(i.name);
     if (port !== undefined && isInterconnect(port)) return this.#end(port, this.#note(port)?.interconnect ?? i, false);
+    if (i.link === 'phy' && i.phyIfindex > 0 && !this.#usesPhy(i.phyIfindex)) return this.#unguard(i);
     const left = i.link === 'tap' ? this.#marked(i.name, i.netns) : undefined;
     return left === undefined ? { ok: true } : this.#removeTap(i, left.name);
   }

@@ -106,6 +106,7 @@ const load = () => {
     ),
     close: lib.func('int32_t lcpfwd_close(int32_t)'),
     phyGuard: lib.func('int32_t lcpfwd_phy_guard(int32_t, int32_t)'),
+    phyGuarded: lib.func('int32_t lcpfwd_phy_guarded(int32_t)'),
     portAdd: lib.func('int32_t lcpfwd_port_add(void *, const void *, int32_t, void *)'),
     memifAdd: lib.func('int32_t lcpfwd_memif_add(void *, const void *, const char *, const char *, void *)'),
     portDel: lib.func('int32_t lcpfwd_port_del(void *, uint32_t)'),

@@ -311,6 +311,8 @@ export interface LinkControl {
   nameOf(netns: string, alias: string): string | undefined;
   /** Links whose alias begins so, in all namespaces that are known. */
   marked(prefix: string): Iterable<MarkedLink>;
+  /** Links of a namespace as the mirror knows them. */
+  all(netns: string): Iterable<{ readonly ifindex: number; readonly name: string }>;
   /** Absolute path of a namespace's handle: /run/netns/NAME or /proc/self/ns/net. */
   netnsPath(netns: string): string;
 }

@@ -32,6 +32,7 @@ describeReal('the embedded driver', () => {
         changes.push({ netns, ifindex, change });
       },
       nameOf: () => undefined,
+      all: () => [],
       marked: () => [],
       get: (netns, ifindex): LinkFacts | undefined =>
         netns === '' && ifindex === lab.ifindex(lab.phys, 'wan0')

@@ -50,6 +50,7 @@ describeReal('multicast entries of the embedded driver', () => {
   const links: LinkControl = {
     set: async () => undefined,
     nameOf: () => undefined,
+    all: () => [],
     marked: () => [],
     get: (netns, ifindex): LinkFacts | undefined => {
       const name = netns === '' ? PHYS.find((phy) => lab.ifindex(lab.phys, phy) === ifindex) : undefined;

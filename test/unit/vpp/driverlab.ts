@@ -57,6 +57,10 @@ export class FakeHosts implements LinkControl {
   }
 
   /** Only the embedded plane marks devices that are no hosts. */
+  all(): [] {
+    return [];
+  }
+
   marked(): [] {
     return [];
   }

@@ -44,6 +44,10 @@ export class FakeLinks implements LinkControl {
   }
 
   /** Only the embedded plane marks devices that are no hosts. */
+  all(): [] {
+    return [];
+  }
+
   marked(): [] {
     return [];
   }
