@@ -237,7 +237,7 @@ vpp(
     const all = await life.inVpp();
     const during = async (who: string): Promise<void> => {
       const done = lcpd.ctl(['reload']).catch(() => undefined);
-      const ms = 150 + random.below(350);
+      const ms = 50 + random.below(400);
       t.comment(`${who} after ${ms} ms`);
       await sleep(ms);
       if (who !== 'VPP') await lcpd.kill();
