@@ -27,7 +27,7 @@ export function makeDataPlane(config: Config, links: KernelLinks): DataPlane {
   }
   return new VppDataPlane(
     {
-      open: { transport: vpp.transport, socket: { path: vpp.socket }, shm: {} },
+      open: { transport: vpp.transport, socket: { path: vpp.socket }, shm: { socket: vpp.socket } },
       statsSocket: vpp.statsSocket,
       pairBackend: vpp.pairBackend,
       discoverySocket: vpp.discoverySocket,

@@ -24,10 +24,11 @@ function load() {
   }
   const library = koffi.load(path);
   return {
-    open: library.func('int32_t lcpvpp_open(const char *, const char *, const char *)') as (
+    open: library.func('int32_t lcpvpp_open(const char *, const char *, const char *, const char *)') as (
       library: string,
       prefix: string,
       name: string,
+      socket: string,
     ) => number,
     state: library.func('int32_t lcpvpp_state()') as () => number,
     reason: library.func('const char *lcpvpp_reason()') as () => string,

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "bytes.h"
+#include "doorbell.h"
 #include "rest.h"
 
 enum { HEADER = 16, LENGTH_AT = 8, NAME = 64, PATH_LENGTH = 512 };
@@ -75,6 +76,8 @@ static struct {
   char path[PATH_LENGTH];
   char prefix[NAME];
   char name[NAME];
+  /* Path of VPP's API socket, "" for none. */
+  char socket[PATH_LENGTH];
   char reason[PATH_LENGTH];
 } session = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .eventfd = -1};
 
@@ -195,25 +198,32 @@ static int wait_for_room(uint32_t context) {
   return !stop;
 }
 
-/* Sends the frames; 0, or what vac_write said. */
-static int send_frames(const struct bytes *frames) {
+/* Sends the frames, and wakes VPP where this thread is to wait; 0, or what vac_write said. */
+static int send_frames(const struct bytes *frames, struct doorbell *bell) {
   for (uint64_t at = frames->from; at < frames->to;) {
     uint32_t length = number_at(frames->data + at + LENGTH_AT);
     const uint8_t *message = frames->data + at + HEADER;
     if (length >= REQUEST_CONTEXT_AT + 4) {
       uint32_t context = number_at(message + REQUEST_CONTEXT_AT);
-      if (is_beyond(context) && !wait_for_room(context)) return 0;
+      if (is_beyond(context)) {
+        doorbell_ring(bell);
+        if (!wait_for_room(context)) return 0;
+      }
     }
     int result = session.library.write((char *)message, (int)length);
     if (result != 0) return result;
     at += HEADER + length;
   }
+  doorbell_ring(bell);
   return 0;
 }
 
-/* Writes until it is told to stop or VPP refuses. */
-static void write_until_stop(void) {
+/* The session is open: writes until it is told to stop or VPP refuses. */
+static void write_until_stop(struct doorbell *bell) {
   struct bytes frames = {0};
+  pthread_mutex_lock(&session.lock);
+  set_state(LCPVPP_OPEN);
+  pthread_mutex_unlock(&session.lock);
   for (;;) {
     pthread_mutex_lock(&session.lock);
     while (!session.stop && bytes_length(&session.output) == 0) pthread_cond_wait(&session.wake, &session.lock);
@@ -225,7 +235,7 @@ static void write_until_stop(void) {
     session.output = empty;
     pthread_mutex_unlock(&session.lock);
     if (stop) break;
-    int result = send_frames(&frames);
+    int result = send_frames(&frames, bell);
     if (result == 0) continue;
     char number[16];
     snprintf(number, sizeof number, "%d", result);
@@ -237,8 +247,10 @@ static void write_until_stop(void) {
 
 static void *run(void *unused) {
   (void)unused;
-  char name[NAME], prefix[NAME], path[PATH_LENGTH];
+  char name[NAME], prefix[NAME], path[PATH_LENGTH], socket[PATH_LENGTH];
+  struct doorbell bell = {.fd = -1};
   pthread_mutex_lock(&session.lock);
+  memcpy(socket, session.socket, sizeof socket);
   memcpy(name, session.name, sizeof name);
   memcpy(prefix, session.prefix, sizeof prefix);
   memcpy(path, session.path, sizeof path);
@@ -251,16 +263,16 @@ static void *run(void *unused) {
       fail("vac_connect", "VPP does not answer in shared memory");
     } else {
       connected = 1;
-      pthread_mutex_lock(&session.lock);
-      set_state(LCPVPP_OPEN);
-      pthread_mutex_unlock(&session.lock);
-      write_until_stop();
+      result = doorbell_open(&bell, socket, session.library.index);
+      if (result < 0) fail(socket, strerrordesc_np(-result));
+      else write_until_stop(&bell);
     }
   }
   /* A session that failed stays so until somebody has seen it. */
   pthread_mutex_lock(&session.lock);
   while (!session.stop) pthread_cond_wait(&session.wake, &session.lock);
   pthread_mutex_unlock(&session.lock);
+  doorbell_close(&bell);
   if (connected) session.library.disconnect();
   pthread_mutex_lock(&session.lock);
   bytes_clear(&session.input);
@@ -272,8 +284,8 @@ static void *run(void *unused) {
 
 static int fits(const char *text, size_t size) { return strlen(text) < size; }
 
-int32_t lcpvpp_open(const char *library, const char *prefix, const char *name) {
-  if (!fits(library, PATH_LENGTH) || !fits(prefix, NAME) || !fits(name, NAME)) return -ENAMETOOLONG;
+int32_t lcpvpp_open(const char *library, const char *prefix, const char *name, const char *socket) {
+  if (!fits(library, PATH_LENGTH) || !fits(socket, PATH_LENGTH) || !fits(prefix, NAME) || !fits(name, NAME)) return -ENAMETOOLONG;
   pthread_mutex_lock(&session.lock);
   int32_t result = 0;
   if (session.state != LCPVPP_CLOSED) result = -EBUSY;
@@ -285,6 +297,7 @@ int32_t lcpvpp_open(const char *library, const char *prefix, const char *name) {
     strcpy(session.path, library);
     strcpy(session.prefix, prefix);
     strcpy(session.name, name);
+    strcpy(session.socket, socket);
     session.reason[0] = 0;
     session.stop = 0;
     session.asked = session.untold = 0;

@@ -24,10 +24,11 @@ enum lcpvpp_state {
 };
 
 /*
- * Begins a session: libvppapiclient by path or name, the prefix of VPP's segment ("" for none), our name. The eventfd
+ * Begins a session: libvppapiclient by path or name, the prefix of VPP's segment ("" for none), our name, and the path of
+ * VPP's API socket, by which VPP is woken ("": it is left to notice by itself, which takes it up to 10 ms). The eventfd
  * becomes readable when the state changes and when something was received. -EBUSY while another session lives.
  */
-LCPVPP_API int32_t lcpvpp_open(const char *library, const char *prefix, const char *name);
+LCPVPP_API int32_t lcpvpp_open(const char *library, const char *prefix, const char *name, const char *socket);
 LCPVPP_API int32_t lcpvpp_state(void);
 /* Why the state is FAILED; "" otherwise. */
 LCPVPP_API const char *lcpvpp_reason(void);

@@ -2,18 +2,21 @@
  * The client over shared memory, by a libvppapiclient that speaks to the fake VPP, and how its sessions begin and end.
  */
 import { spawn } from 'node:child_process';
-import { describe, expect, it } from 'vitest';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { ipTableAddDelV2 } from '../../../src/vpp/api/ip.ts';
 import { ipRouteAddDelV2 } from '../../../src/vpp/api/route.ts';
 import { createLoopback } from '../../../src/vpp/api/subinterface.ts';
 import { showVersion } from '../../../src/vpp/api/vpe.ts';
 import { FrameBatch } from '../../../src/vpp/batch.ts';
 import { NO_ANSWER } from '../../../src/vpp/bulk.ts';
+import { connectVpp } from '../../../src/vpp/connect.ts';
 import { encodePaths, RouteEncoder } from '../../../src/vpp/routebatch.ts';
 import { ShmTransport } from '../../../src/vpp/shm.ts';
 import { STATE, shmLibrary } from '../../../src/vpp/shmlibrary.ts';
 import { clientStories } from './clientstories.ts';
-import { connectTo, shmIsFree, startFake, until } from './lab.ts';
+import { connectTo, fakeVac, shmIsFree, startFake, until } from './lab.ts';
 
 clientStories('shm');
 
@@ -58,6 +61,46 @@ describe('sessions in shared memory', () => {
       hint: expect.stringContaining('socket') as string,
     });
     expect(await client.request(showVersion, {})).toMatchObject({ retval: 0 });
+  });
+
+  it('wake VPP by its socket behind what they write, and leave there, too', async () => {
+    const fake = await startFake();
+    await shmIsFree();
+    const transport = new ShmTransport({ prefix: fake.path, library: fakeVac(), socket: fake.path });
+    const { client } = await connectVpp(transport, { probeMs: 60_000, apiFolders: [] });
+    onTestFinished(() => client.close());
+    const seen = (name: string): number => fake.seen.filter((each) => each === name).length;
+    expect(seen('sockclnt_create')).toBe(2);
+    for (let i = 0; i < 20; i++) {
+      const before = seen('control_ping');
+      await client.request(showVersion, {});
+      await until(() => seen('control_ping') > before);
+    }
+    // its answers and the table of messages are read by nobody but for this, and fill nothing up
+    for (let i = 0; i < 3000; i++) await client.request(showVersion, {});
+    await until(() => seen('control_ping') >= 3000);
+    client.close();
+    await shmIsFree();
+    await until(() => seen('sockclnt_delete') === 1);
+  });
+
+  it.each([
+    ['there is none', () => '/nonexistent/api.sock', 'No such file'],
+    ['its path is too long', () => `/${'x'.repeat(200)}`, 'File name too long'],
+    ['it is something else', (other: string) => other, 'Protocol error'],
+  ])('are not opened without the socket that they are to be woken by: %s', async (_name, pathOf, text) => {
+    const fake = await startFake();
+    const answer = Buffer.alloc(64, 7);
+    const server = createServer((peer) => peer.on('error', () => undefined).end(answer)).listen(`${fake.path}.other`);
+    onTestFinished(() => void server.close());
+    await once(server, 'listening');
+    await shmIsFree();
+    const options = { prefix: fake.path, library: fakeVac(), socket: pathOf(`${fake.path}.other`) };
+    await expect(new ShmTransport(options).open('lcpd', nobody)).rejects.toMatchObject({
+      code: 'VPP_CONNECT',
+      message: expect.stringContaining(text) as string,
+    });
+    await shmIsFree();
   });
 
   it('end at once when the process of VPP does', async () => {
