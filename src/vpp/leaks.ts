@@ -5,7 +5,8 @@
 // goes, and where its pool of entries grows while it copies anew (the entry that is worked on has moved then). Both happen
 // when an interface gets another table, is stopped or loses an address. So what it is the link of is withdrawn before,
 // and put back behind, where nothing has changed or removed it meanwhile. An lcpd that is killed in between finds them
-// missing. Where nothing is leaked nothing is sent. Reference: VPP's src/vnet/fib/fib_attached_export.c.
+// missing. Where nothing is leaked nothing is sent, but
+// for an interface that changes its table: then its own go and come, too. Reference: VPP's src/vnet/fib/fib_attached_export.c.
 
 import type { Family } from '../lcp/objects.ts';
 import type { Member } from './prefixset.ts';
