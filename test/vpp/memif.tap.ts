@@ -7,10 +7,9 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { waitFor } from '../system/lab/process.ts';
 import { MemifMaster } from './lab/memifmaster.ts';
-import { PLUGINS, type RealVpp } from './lab/realvpp.ts';
+import type { RealVpp } from './lab/realvpp.ts';
 import { type VppLab, vpp } from './lab.ts';
 
-const plugins = [...PLUGINS, 'memif'];
 const HOST = ['--ip', '10.9.0.2', '--mac', '02:00:00:00:00:02'];
 const FLOOD = 1_000_000;
 
@@ -71,7 +70,7 @@ const kinds = [
 ] as const;
 
 vpp('pings of any length pass through rings of any sort', async (t, lab) => {
-  const real = await lab.addVpp({ plugins });
+  const real = await lab.addVpp();
   for (const [i, [what, options]] of kinds.entries()) {
     const master = await MemifMaster.start(lab, `k${i}`, 'reflect', ...HOST, '--secret', 'geheim');
     await addSlave(real, master.path, `secret geheim ${options}`.trimEnd());
@@ -83,7 +82,7 @@ vpp('pings of any length pass through rings of any sort', async (t, lab) => {
 });
 
 vpp('both sides sleep between frames and wake each other', async (t, lab) => {
-  const real = await lab.addVpp({ plugins });
+  const real = await lab.addVpp();
   const master = await MemifMaster.start(lab, 'int', 'reflect', ...HOST);
   await addSlave(real, master.path);
   await master.is('connected');
@@ -94,7 +93,7 @@ vpp('both sides sleep between frames and wake each other', async (t, lab) => {
 });
 
 vpp('a slave that may not connect is told why, and one that may does after that', async (t, lab) => {
-  const real = await lab.addVpp({ plugins });
+  const real = await lab.addVpp();
   const master = await MemifMaster.start(lab, 'no', 'reflect', ...HOST, '--secret', 'geheim');
   const reason = async (options: string, why: string): Promise<void> => {
     await ask(real, `create memif socket id 1 filename ${master.path}`);
@@ -113,7 +112,7 @@ vpp('a slave that may not connect is told why, and one that may does after that'
   await reason('id 1 secret geheim mode ip', 'mode mismatch');
   await addSlave(real, master.path, 'secret geheim');
   await master.is('connected');
-  const other = await lab.addVpp({ plugins });
+  const other = await lab.addVpp();
   await ask(other, `create memif socket id 1 filename ${master.path}`);
   await ask(other, 'create interface memif id 1 socket-id 1 slave secret geheim');
   await ask(other, 'set interface state memif1/1 up');
@@ -123,7 +122,7 @@ vpp('a slave that may not connect is told why, and one that may does after that'
 });
 
 vpp('either side may end and come back', async (t, lab) => {
-  const real = await lab.addVpp({ plugins });
+  const real = await lab.addVpp();
   const start = () => MemifMaster.start(lab, 'back', 'reflect', ...HOST);
   let master = await start();
   const works = async (when: string): Promise<void> => {
@@ -164,7 +163,7 @@ packet-generator enable-stream flood
 }
 
 vpp('no frame of a flood goes missing unseen, either way', async (t, lab) => {
-  const real = await lab.addVpp({ plugins });
+  const real = await lab.addVpp();
   const count = await MemifMaster.start(lab, 'count', 'count');
   await addSlave(real, count.path);
   await count.is('connected');
