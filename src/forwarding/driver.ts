@@ -229,10 +229,13 @@ export class EmbeddedDataPlane implements DataPlane {
 
   async apply(operations: readonly Operation[]): Promise<OperationResult[]> {
     const results: OperationResult[] = [];
+    const forwarder = this.#forwarder;
     while (results.length < operations.length) {
       const punts: PuntOperation[] = [];
       for (let at = results.length; isPunt(operations[at]); at++) punts.push(operations[at] as PuntOperation);
-      if (punts.length > 0) results.push(...this.punts.apply(punts));
+      if (forwarder === undefined || forwarder !== this.#forwarder)
+        results.push({ ok: false, code: 'DATAPLANE_DOWN', message: 'the forwarder is not there' });
+      else if (punts.length > 0) results.push(...this.punts.apply(punts));
       else results.push(await this.#answered(operations[results.length] as Operation));
     }
     return results;
@@ -255,8 +258,7 @@ export class EmbeddedDataPlane implements DataPlane {
   }
 
   async #applyOne({ op, object, handle }: Operation): Promise<OperationResult> {
-    const devices = this.#devices;
-    if (devices === undefined) return { ok: false, code: 'DATAPLANE_DOWN', message: 'the forwarder is not there' };
+    const devices = this.#devices as Devices;
     switch (object.kind) {
       case 'pair':
         return op === 'set' ? devices.setPair(object, handle) : devices.deletePair(object, handle);

@@ -1,7 +1,8 @@
 // The driver contract: what a data plane must do for the mirror. Both drivers pass the same suite,
 // test/unit/lcp/contract.ts.
 //
-// Operations are idempotent and answered one by one, in order; deleting what is absent is success.
+// Operations are idempotent and answered one by one, in order; deleting what is absent is success. A
+// batch is for the life of the data plane that it began in: what is behind its end is refused.
 // What a driver cannot do it names in `unsupported`, it never drops it in silence. Errors are
 // values. A driver keeps caches (name -> index) that it rebuilds in connect; nothing else.
 

@@ -217,10 +217,7 @@ export class VppDataPlane implements DataPlane {
   }
 
   #up(): Programme {
-    if (this.#programme === undefined) {
-      throw new LcpError('DATAPLANE_DOWN', { op: 'access', key: this.name, message: 'no session with VPP' });
-    }
-    return this.#programme;
+    return this.#still(this.#programme);
   }
 
   async dump(): Promise<HeldObject[]> {
@@ -233,22 +230,29 @@ export class VppDataPlane implements DataPlane {
   }
 
   async apply(operations: readonly Operation[]): Promise<OperationResult[]> {
-    const { seen } = this.#programme ?? {};
-    return seen === undefined ? this.#apply(operations) : seen.alone(() => this.#apply(operations));
+    const programme = this.#programme;
+    if (programme === undefined) return this.#apply(programme, operations);
+    return programme.seen.alone(() => this.#apply(programme, operations));
   }
 
-  async #apply(operations: readonly Operation[]): Promise<OperationResult[]> {
+  /** The session that a batch began with; who comes behind its end has not been read, and the journal names the one before. */
+  #still(programme: Programme | undefined): Programme {
+    if (programme !== undefined && programme === this.#programme) return programme;
+    throw new LcpError('DATAPLANE_DOWN', { op: 'access', key: this.name, message: 'no session with VPP' });
+  }
+
+  async #apply(programme: Programme | undefined, operations: readonly Operation[]): Promise<OperationResult[]> {
     const results: OperationResult[] = [];
     let failure: OperationResult | undefined;
     try {
-      await this.#programme?.prepare(operations);
+      await programme?.prepare(operations);
     } catch (error) {
       failure = refused(error);
     }
     for (const operation of operations) {
       // one failing object never stops its siblings; what it failed of is its own answer
       try {
-        const result = await this.#up().apply(operation);
+        const result = await this.#still(programme).apply(operation);
         results.push(operation.object.kind === 'link' && result.ok ? (failure ?? result) : result);
       } catch (error) {
         results.push(refused(error));

@@ -75,6 +75,33 @@ describe('a VPP that ends', () => {
     await until(() => opened.states.at(-1) === 'up');
   });
 
+  it('in the middle of a batch has the rest refused, whoever is up by then', async () => {
+    const { fake, opened, lab } = await router();
+    const { dataplane, hosts } = opened;
+    const pair = { ...opened.pairs[0], host: 'e9' };
+    let isAsked = false;
+    let end: () => void = () => undefined;
+    hosts.set = () => {
+      isAsked = true;
+      return new Promise<void>((resolve) => {
+        end = resolve;
+      });
+    };
+    const match = { by: 'port', family: 4, protocol: 17, port: 9000 } as const;
+    const [first, second] = [pair, { kind: 'punt', feature: 'host', match } as const];
+    const answers = dataplane.apply([first, second].map((object) => ({ op: 'set', object, handle: 0 })));
+    await until(() => isAsked);
+    await fake.restart();
+    addPhys(fake);
+    await until(() => opened.states.length === 3);
+    expect(opened.states).toEqual(['up', 'down', 'up']);
+    end();
+    expect((await answers)[1]).toMatchObject({ ok: false, code: 'DATAPLANE_DOWN' });
+    expect(count(fake, 'set_punt'), 'it was for the one that ended').toBe(0);
+    expect(await lab.one('set', second)).toMatchObject({ ok: true });
+    expect(count(fake, 'set_punt')).toBe(1);
+  });
+
   it('and only the connection with it, is the same VPP', async () => {
     const { fake, opened, lab } = await router();
     const { generation } = opened.dataplane.info();
