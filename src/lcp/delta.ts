@@ -2,7 +2,8 @@
 //
 // A row is open while its two sides differ. What is refused stays open with its error, age and next
 // try; nothing else waits for it. actual changes only by an answer of the data plane (settle) or by
-// what a dump showed (adopt), so after a lost connection the same code starts over from empty.
+// what a dump showed (adopt), so after a lost connection the same code starts over from empty. What was
+// refused may have been done by half: it is doubted, and told again or deleted, whatever is wished for by then.
 
 import type { HeldObject, Operation, OperationResult } from './dataplane.ts';
 import { KINDS, type Kind, keyOf, type LcpObject, sameObject } from './objects.ts';
@@ -22,6 +23,8 @@ export interface Row {
   readonly key: string;
   desired: LcpObject | undefined;
   actual: LcpObject | undefined;
+  /** What the data plane may hold, in the place of actual or besides it, whole or by half; undefined: actual is all of it. */
+  doubt: LcpObject | undefined;
   /** What the data plane calls it: see Operation.handle. */
   handle: number;
   failure: Failure | undefined;
@@ -31,6 +34,9 @@ export interface RetryPolicy {
   readonly initialMs: number;
   readonly maxMs: number;
 }
+
+/** Kinds that take more than one step, and devices of the kernel: one that is doubted is deleted when nobody wishes for it. */
+const MADE_IN_STEPS: ReadonlySet<Kind> = new Set<Kind>(['pair', 'interconnect', 'punt']);
 
 export class DeltaTable {
   readonly #rows = new Map<Kind, Map<string, Row>>(KINDS.map((k) => [k, new Map()]));
@@ -77,7 +83,7 @@ export class DeltaTable {
     const rows = this.#rows.get(kind) as Map<string, Row>;
     let row = rows.get(key);
     if (row === undefined) {
-      row = { kind, key, desired: undefined, actual: undefined, handle: 0, failure: undefined };
+      row = { kind, key, desired: undefined, actual: undefined, doubt: undefined, handle: 0, failure: undefined };
       rows.set(key, row);
     }
     return row;
@@ -85,8 +91,11 @@ export class DeltaTable {
 
   #review(row: Row): void {
     const open = this.#open.get(row.kind) as Set<string>;
-    const { desired, actual } = row;
-    const same = desired === undefined ? actual === undefined : actual !== undefined && sameObject(desired, actual);
+    const { desired, actual, doubt } = row;
+    const same =
+      desired === undefined
+        ? this.#left(row) === undefined
+        : doubt === undefined && actual !== undefined && sameObject(desired, actual);
     if (!same) {
       open.add(row.key);
       return;
@@ -94,6 +103,11 @@ export class DeltaTable {
     open.delete(row.key);
     row.failure = undefined;
     if (desired === undefined) (this.#rows.get(row.kind) as Map<string, Row>).delete(row.key);
+  }
+
+  /** What there is to delete. */
+  #left({ kind, actual, doubt }: Row): LcpObject | undefined {
+    return actual ?? (MADE_IN_STEPS.has(kind) ? doubt : undefined);
   }
 
   /** States what should be; a change of mind clears the wait of an earlier refusal. */
@@ -109,10 +123,11 @@ export class DeltaTable {
     this.#review(row);
   }
 
-  /** Says that the data plane no longer holds what it answered for: it is applied again. */
+  /** Says that the data plane may no longer hold what it answered for: it is applied again. */
   invalidate(kind: Kind, key: string): void {
     const row = this.row(kind, key);
     if (row === undefined || row.actual === undefined) return;
+    row.doubt = row.actual;
     row.actual = undefined;
     this.#review(row);
   }
@@ -121,6 +136,7 @@ export class DeltaTable {
   hold(object: LcpObject, handle: number): void {
     const row = this.#ensure(object.kind, keyOf(object));
     row.actual = object;
+    row.doubt = undefined;
     row.handle = handle;
     this.#review(row);
   }
@@ -132,8 +148,8 @@ export class DeltaTable {
       for (const row of this.open(kind)) {
         if (row.failure !== undefined && row.failure.retryAt > now) continue;
         if (op === 'set' && row.desired !== undefined) out.push({ op, object: row.desired, handle: row.handle });
-        if (op === 'delete' && row.desired === undefined && row.actual !== undefined)
-          out.push({ op, object: row.actual, handle: row.handle });
+        const left = row.desired === undefined ? this.#left(row) : undefined;
+        if (op === 'delete' && left !== undefined) out.push({ op, object: left, handle: row.handle });
       }
     }
     return out;
@@ -146,11 +162,13 @@ export class DeltaTable {
     if (row === undefined) return undefined;
     if (result.ok) {
       row.actual = op === 'set' ? object : undefined;
+      row.doubt = undefined;
       row.handle = op === 'set' ? (result.handle ?? row.handle) : 0;
       row.failure = undefined;
       this.#review(row);
       return row;
     }
+    row.doubt = object;
     const attempts = (row.failure?.attempts ?? 0) + 1;
     const delay = Math.min(this.retry.maxMs, this.retry.initialMs * 2 ** Math.min(attempts - 1, 20));
     row.failure = {
@@ -161,6 +179,7 @@ export class DeltaTable {
       attempts,
       retryAt: now + delay,
     };
+    this.#review(row);
     return row;
   }
 
@@ -176,6 +195,7 @@ export class DeltaTable {
     for (const kind of KINDS) {
       for (const row of [...this.rows(kind)]) {
         row.actual = undefined;
+        row.doubt = undefined;
         row.handle = 0;
         row.failure = undefined;
         this.#review(row);

@@ -22,6 +22,7 @@ import type { PuntChange, PuntRow, PuntView } from './view.ts';
 /** A row of the delta table, as far as punts look at it. */
 export interface HeldRow {
   readonly actual: unknown;
+  readonly doubt: unknown;
   readonly failure: { readonly message: string; readonly hint: string; readonly attempts: number } | undefined;
 }
 
@@ -136,21 +137,18 @@ export class Punts implements PuntView {
     this.#dirty = true;
   }
 
-  /** The data plane was read: what it was being told when somebody died is told again, or deleted where nobody wants it. */
+  /** The data plane was read: what it was being told when somebody died is told again, or deleted when nobody wants it. */
   adopted(): void {
     const { journal, rows, generation } = this.#parts;
-    for (const { punt, sure } of journal.held(generation())) {
-      const key = puntKey(punt);
-      if (!sure && this.#derived.punts.has(key)) rows.invalidate('punt', key);
-    }
+    for (const { punt, sure } of journal.held(generation())) if (!sure) rows.invalidate('punt', puntKey(punt));
     this.#former = [];
   }
 
   /** Where links end whose ports may be gone: a data plane that has died leaves devices, found only where somebody looks. */
   #heldIn(): string[] {
     const names = new Set(this.#former);
-    for (const { actual } of this.#parts.rows.rows('interconnect'))
-      names.add((actual as Interconnect | undefined)?.netns ?? '');
+    for (const { actual, doubt } of this.#parts.rows.rows('interconnect'))
+      for (const held of [actual, doubt]) names.add((held as Interconnect | undefined)?.netns ?? '');
     names.delete('');
     return [...names];
   }

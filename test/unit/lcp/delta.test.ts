@@ -171,6 +171,56 @@ describe('refusals', () => {
     expect(d.failures().map((r) => r.key)).toEqual(['wan0 10.0.0.3', NEIGHBOUR]);
   });
 
+  const one = (d: DeltaTable, op: 'set' | 'delete', kind: 'neighbour' | 'pair', ok: boolean): LcpObject | undefined => {
+    const [operation] = d.due(op, [kind], 9999);
+    if (operation !== undefined) d.settle(operation, { ok }, 0);
+    return operation?.object;
+  };
+
+  it('may have been done by half: what was held is told again when it is wished for again', () => {
+    const d = new DeltaTable(RETRY);
+    want(d, neighbour(), NEIGHBOUR);
+    expect(one(d, 'set', 'neighbour', true)).toEqual(neighbour());
+    want(d, neighbour('02:00:00:00:00:02'), NEIGHBOUR);
+    expect(one(d, 'set', 'neighbour', false)).toEqual(neighbour('02:00:00:00:00:02'));
+    want(d, neighbour(), NEIGHBOUR);
+    expect(one(d, 'set', 'neighbour', true)).toEqual(neighbour());
+    expect(d.openCount).toBe(0);
+    d.want('neighbour', NEIGHBOUR, undefined);
+    expect(one(d, 'delete', 'neighbour', false)).toEqual(neighbour());
+    want(d, neighbour(), NEIGHBOUR);
+    expect(one(d, 'set', 'neighbour', true)).toEqual(neighbour());
+    expect(d.openCount).toBe(0);
+  });
+
+  it('may have left something of what takes steps: it is deleted when nobody wishes for it', () => {
+    const d = new DeltaTable(RETRY);
+    want(d, pair, 'wan0');
+    want(d, neighbour(), NEIGHBOUR);
+    expect([one(d, 'set', 'pair', false), one(d, 'set', 'neighbour', false)]).toEqual([pair, neighbour()]);
+    d.want('pair', 'wan0', undefined);
+    d.want('neighbour', NEIGHBOUR, undefined);
+    expect(d.row('neighbour', NEIGHBOUR)).toBeUndefined();
+    expect(one(d, 'delete', 'pair', false)).toEqual(pair);
+    expect(one(d, 'delete', 'pair', true)).toEqual(pair);
+    expect([d.openCount, d.row('pair', 'wan0')]).toEqual([0, undefined]);
+  });
+
+  it('of what was said to be lost, too; a dump ends every doubt', () => {
+    const d = new DeltaTable(RETRY);
+    want(d, pair, 'wan0');
+    d.hold(pair, 7);
+    d.invalidate('pair', 'wan0');
+    d.want('pair', 'wan0', undefined);
+    expect(d.due('delete', ['pair'], 0)).toEqual([{ op: 'delete', object: pair, handle: 7 }]);
+    d.adopt([]);
+    expect(d.row('pair', 'wan0')).toBeUndefined();
+    want(d, pair, 'wan0');
+    one(d, 'set', 'pair', false);
+    d.adopt([{ object: pair, handle: 7 }]);
+    expect(d.openCount).toBe(0);
+  });
+
   it('an answer about a row that is gone is nothing', () => {
     const d = new DeltaTable(RETRY);
     expect(d.settle({ op: 'set', object: neighbour(), handle: 0 }, { ok: true }, 0)).toBeUndefined();

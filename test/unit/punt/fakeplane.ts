@@ -1,7 +1,7 @@
 // FakePlane: a data plane of punts that refuses, dies and is killed in the middle, and cannot tell of some of what it holds.
 //
-// Invariants: it holds what it was told and nothing else; a life of it has a generation. What it forgets is in its dump only as
-// far as it was recalled.
+// Invariants: it holds what it was told, and of what it refused any half; a life of it has a generation, and takes no batch
+// that another one was meant to have. What it forgets is in its dump only as far as it was recalled.
 
 import type { HeldObject, Operation, OperationResult } from '../../../src/lcp/dataplane.ts';
 import { keyOf } from '../../../src/lcp/objects.ts';
@@ -64,7 +64,12 @@ export class FakePlane {
   #one({ op, object }: Operation): OperationResult {
     if (object.kind !== 'punt' && object.kind !== 'interconnect') throw new Error(`no ${object.kind} is for it`);
     const key = `${object.kind} ${keyOf(object)}`;
-    if (this.#chance(this.trouble.refuses)) return { ok: false, code: 'REFUSED', message: 'not today' };
+    if (this.#chance(this.trouble.refuses)) {
+      const half = this.#pick(3);
+      if (half === 1) this.held.delete(key);
+      if (half === 2 && op === 'set') this.held.set(key, object);
+      return { ok: false, code: 'REFUSED', message: 'not today' };
+    }
     if (op === 'delete') {
       this.held.delete(key);
       return { ok: true };
@@ -78,12 +83,12 @@ export class FakePlane {
   }
 
   async apply(operations: readonly Operation[]): Promise<OperationResult[]> {
-    const results: OperationResult[] = [];
-    for (const operation of operations) {
+    const { generation } = this;
+    const results = operations.map((operation) => {
       if (this.#chance(this.trouble.kills)) throw new Killed();
       if (this.#chance(this.trouble.dies)) this.die();
-      results.push(this.#one(operation));
-    }
+      return this.generation === generation ? this.#one(operation) : { ok: false, code: 'DATAPLANE_DOWN' };
+    });
     if (this.killsBehind) throw new Killed();
     return results;
   }

@@ -68,4 +68,46 @@ describe('punts over lives of lcpd', () => {
     w.journal = new Journal(w.path);
     expect(w.journal.held(String(w.plane.generation))).toEqual([]);
   });
+
+  it('what was refused to be taken back, and has gone by half, is made again when it is wanted again', async () => {
+    configure(port('first', '/run/t/a.sock'));
+    await w.quiet();
+    w.plane.trouble.refuses = 100;
+    configure();
+    await w.round();
+    w.plane.held.clear();
+    configure(port('first', '/run/t/a.sock'));
+    await w.quiet();
+    expect([states(), paths()]).toEqual([['|config|first CREATED'], ['/run/t/a.sock']]);
+    const [held] = w.journal.held(String(w.plane.generation));
+    expect(held).toMatchObject({ sure: true });
+  });
+
+  it('so is what another was refused to take the place of', async () => {
+    configure(port('first', '/run/t/a.sock'));
+    await w.quiet();
+    w.plane.trouble.refuses = 100;
+    configure(port('first', '/run/t/b.sock'));
+    await w.round();
+    w.plane.held.clear();
+    configure(port('first', '/run/t/a.sock'));
+    await w.quiet();
+    expect([states(), paths()]).toEqual([['|config|first CREATED'], ['/run/t/a.sock']]);
+  });
+
+  it('what was refused, is there all the same and nobody wants any more, is deleted', async () => {
+    configure(port('first', '/run/t/a.sock'));
+    w.plane.trouble.refuses = 100;
+    await w.round();
+    expect(states()).toEqual(['|config|first FAILED']);
+    w.plane.held.set('punt socket udp4/9000', {
+      kind: 'punt',
+      feature: 'socket',
+      match: { by: 'port', family: 4, protocol: 17, port: 9000 },
+      path: '/run/t/a.sock',
+    });
+    configure();
+    await w.quiet();
+    expect([states(), paths(), w.journal.held(String(w.plane.generation))]).toEqual([[], [], []]);
+  });
 });
