@@ -154,6 +154,15 @@ export class Devices {
     return { ok: true };
   }
 
+  /** Lets a phy be its own kernel's again, unless a port has it; 0: there is none, or one that is gone. */
+  #unguard(phyIfindex: number, phy: string): OperationResult {
+    const isUsed = [...this.#ports.values()].some((port) => port.parent === 0 && port.phyIfindex === phyIfindex);
+    if (phyIfindex === 0 || phyIfindex === INTERCONNECT_PHY || isUsed) return { ok: true };
+    const guard = native().phyGuard(phyIfindex, 0) as number;
+    if (guard < 0 && guard !== ENODEV) return refused('PHY_GUARD', guard, `guard of ${phy} cannot be removed`);
+    return { ok: true };
+  }
+
   /** Makes, changes or detaches (phyIfindex 0) a pair. */
   async setPair(pair: Pair, held: number): Promise<OperationResult> {
     const before = this.#ports.get(pair.phy);
@@ -162,7 +171,11 @@ export class Devices {
       const gone = this.#unpair(before);
       if (!gone.ok) return gone;
     }
-    if (pair.phyIfindex === 0) return { ok: true, handle: held };
+    if (pair.phyIfindex === 0) {
+      // a phy that has another name now is no longer the pair's
+      const free = this.#unguard(before?.phyIfindex ?? 0, pair.phy);
+      return free.ok ? { ok: true, handle: held } : free;
+    }
     if (on !== undefined && ((on.flags & PORT_WIRE_TAP) === 0 || pair.type !== 'tap'))
       return {
         ok: false,
@@ -237,11 +250,18 @@ export class Devices {
         return refused('HOST_DEVICE', deleted, `${pair.type} ${host} cannot be removed`);
       }
     }
-    if (pair.phyIfindex !== 0 && pair.phyIfindex !== INTERCONNECT_PHY) {
-      const guard = n.phyGuard(pair.phyIfindex, 0) as number;
-      if (guard < 0 && guard !== ENODEV) return refused('PHY_GUARD', guard, `guard of ${pair.phy} cannot be removed`);
+    // of a pair that a host alone is left of, the phy is known by its name
+    for (const ifindex of new Set([pair.phyIfindex || this.#ifindexOf(pair.phy), port?.phyIfindex ?? 0])) {
+      const free = this.#unguard(ifindex, pair.phy);
+      if (!free.ok) return free;
     }
     return { ok: true };
+  }
+
+  /** Index of a device of lcpd's own namespace, 0: there is none of the name. */
+  #ifindexOf(phy: string): number {
+    for (const { name, ifindex } of this.#links.all('')) if (name === phy) return ifindex;
+    return 0;
   }
 
   /** Makes phy and host agree, and tells the port. A sub-interface has no device of ours, so only the port is told. */
