@@ -17,6 +17,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { type Punt, puntKey } from '../lcp/puntobjects.ts';
 import { LcpError, messageOf } from '../lib/errors.ts';
@@ -76,7 +77,8 @@ export class Journal {
   /** Size of the file when it was written anew last. */
   #lean = 0;
   readonly #requests = new Map<string, KeptRequest>();
-  readonly #held = new Map<string, HeldPunt>();
+  /** By key: one that is sure, or all that may be there. */
+  readonly #held = new Map<string, readonly HeldPunt[]>();
   #numbers: AllocationState | undefined;
   #ages: readonly string[] = [];
   /** Bytes at the end that were no record: what a crash has left. */
@@ -111,9 +113,9 @@ export class Journal {
   get numbers(): AllocationState | undefined {
     return this.#numbers;
   }
-  /** What the data plane of a generation holds, as far as it was told. */
+  /** What the data plane of a generation holds, as far as it was told; of one key it has one, whichever that is. */
   held(generation: string): readonly HeldPunt[] {
-    return [...this.#held.values()].filter((held) => held.generation === generation);
+    return [...this.#held.values()].flat().filter((held) => held.generation === generation);
   }
 
   #read(bytes: Buffer): number {
@@ -153,7 +155,12 @@ export class Journal {
         return;
       case 'held': {
         const { punt, generation, sure } = record;
-        this.#held.set(puntKey(punt), { punt, generation, sure });
+        const key = puntKey(punt);
+        // what it is to take the place of is there until the data plane has answered
+        const others = (this.#held.get(key) ?? []).filter(
+          (held) => !sure && held.generation === generation && !isDeepStrictEqual(held.punt, punt),
+        );
+        this.#held.set(key, [...others.map((held) => ({ ...held, sure })), { punt, generation, sure }]);
         return;
       }
       case 'gone':
@@ -194,7 +201,7 @@ export class Journal {
       ...this.requests.map((kept) => ({ r: 'request' as const, ...kept })),
       { r: 'ages', ids: this.#ages },
       ...(this.#numbers === undefined ? [] : [{ r: 'numbers' as const, state: this.#numbers }]),
-      ...[...this.#held.values()].map((held) => ({ r: 'held' as const, ...held })),
+      ...[...this.#held.values()].flat().map((held) => ({ r: 'held' as const, ...held })),
     ];
     const path = `${this.#path}.new`;
     const before = { fd: this.#fd, size: this.#size };

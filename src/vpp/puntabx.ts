@@ -168,7 +168,7 @@ export class PuntAbx implements PuntPart<'abx'> {
 
   /** In the words that it was asked for, where they say the same: VPP does not keep the order of the families. */
   #asKnown(abx: Abx): Abx {
-    const known = this.#at.memory.known(abx);
+    const [known] = this.#at.memory.known(abx);
     if (known === undefined || known.priority !== abx.priority || known.dstMac !== abx.dstMac) return abx;
     const of = ({ rules }: Abx, family: Family) => rulesText(rules.filter((rule) => rule.family === family));
     return FAMILIES.every((family) => of(known, family) === of(abx, family)) ? known : abx;

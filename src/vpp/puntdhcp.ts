@@ -98,8 +98,9 @@ export class PuntDhcp implements PuntPart<'dhcp-proxy'> {
   async delete(punt: DhcpProxy): Promise<void> {
     const { memory } = this.#at;
     const known = memory.known(punt);
-    if (known === undefined) return;
-    for (const each of await this.#entries(punt.family)) if (this.#is(each, known)) await this.#tell(false, each);
+    if (known.length === 0) return;
+    for (const each of await this.#entries(punt.family))
+      if (known.some((one) => this.#is(each, one))) await this.#tell(false, each);
     memory.drop(punt);
   }
 

@@ -58,7 +58,7 @@ export class PuntHosts implements PuntPart<'host'> {
 
   async delete(punt: ToHost): Promise<void> {
     const { match } = punt;
-    if (this.#at.memory.known(punt) === undefined) return;
+    if (this.#at.memory.known(punt).length === 0) return;
     const isReason = match.by === 'reason';
     const isLost = isReason && !this.#reasons.all().some(({ name }) => name === match.reason);
     if (!isLost && (await this.#isHeld(punt)) && (isReason || (match.by === 'port' && match.port !== ANY_PORT)))

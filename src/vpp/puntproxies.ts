@@ -70,7 +70,7 @@ export class PuntProxies implements PuntPart<'proxy'> {
     const index = this.#at.index(punt.on);
     const wanted = { table: this.#at.table(4, punt.table), low: punt.low, high: punt.high };
     const before = this.#at.memory.known(punt);
-    if (before !== undefined && (before.high !== punt.high || before.table !== punt.table)) await this.delete(before);
+    if (before.some(({ high, table }) => high !== punt.high || table !== punt.table)) await this.delete(punt);
     this.#at.memory.keep(punt);
     if (!(await this.#ranges()).some((each) => isSame(each, wanted))) await this.#tellRange(true, wanted);
     const isOn = (await this.#interfaces()).has(index);
@@ -83,14 +83,15 @@ export class PuntProxies implements PuntPart<'proxy'> {
   async delete(punt: ProxyNeighbour): Promise<void> {
     const { memory, subifs } = this.#at;
     const known = memory.known(punt);
-    if (known === undefined) return;
+    if (known.length === 0) return;
     memory.drop(punt);
     const others = memory.of('proxy');
-    const range = this.#range(known);
-    const isNeeded = range === undefined || others.some((each) => isSameRange(this.#range(each), range));
-    if (!isNeeded && (await this.#ranges()).some((each) => isSame(each, range))) await this.#tellRange(false, range);
-    const index = subifs.interface(known.on)?.ifindex;
-    if (index === undefined || others.some(({ on }) => on === known.on)) return;
+    for (const range of known.map((each) => this.#range(each))) {
+      const isNeeded = range === undefined || others.some((each) => isSameRange(this.#range(each), range));
+      if (!isNeeded && (await this.#ranges()).some((each) => isSame(each, range))) await this.#tellRange(false, range);
+    }
+    const index = subifs.interface(punt.on)?.ifindex;
+    if (index === undefined || others.some(({ on }) => on === punt.on)) return;
     this.#on.delete(this.#life(index));
     if ((await this.#interfaces()).has(index)) await this.#enable(index, false);
   }

@@ -63,8 +63,7 @@ export class PuntRedirects implements PuntPart<'redirect'> {
     const there = (await this.#entries(punt.family)).find(({ rx }) => rx === wanted.rx);
     if (there !== undefined && isSame(there, wanted)) return;
     if (there !== undefined) {
-      const known = memory.known(punt);
-      if (known === undefined || !this.#isOurs(there, known))
+      if (!memory.known(punt).some((known) => this.#isOurs(there, known)))
         throw conflict(punt, `VPP has another IPv${punt.family} redirect for ${punt.rx || 'any interface'}`);
       await this.#tell(false, there, punt.rx);
     }
@@ -82,9 +81,9 @@ export class PuntRedirects implements PuntPart<'redirect'> {
   async delete(punt: Redirect): Promise<void> {
     const { memory } = this.#at;
     const known = memory.known(punt);
-    if (known === undefined) return;
+    if (known.length === 0) return;
     for (const entry of await this.#entries(punt.family))
-      if (this.#isOurs(entry, known)) await this.#tell(false, entry, punt.rx);
+      if (known.some((each) => this.#isOurs(entry, each))) await this.#tell(false, entry, punt.rx);
     memory.drop(punt);
   }
 

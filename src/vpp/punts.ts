@@ -5,6 +5,7 @@
 // put on again when an interface of the name comes back, unless it is not wanted any more.
 // Reference: docs/design.md, section 9; VPP's src/vnet/interface.c.
 
+import { isDeepStrictEqual } from 'node:util';
 import type { HeldObject, LinkControl, OperationResult } from '../lcp/dataplane.ts';
 import { type Interconnect, interfacesOf, type Punt, type PuntFeature, puntKey } from '../lcp/puntobjects.ts';
 import { LcpError, messageOf } from '../lib/errors.ts';
@@ -152,7 +153,10 @@ export class Punts {
       await this.at.interfaces.refresh();
       if (object.kind === 'interconnect') return this.interconnects.set(object, (index) => this.#clear(index));
       this.#lost.delete(puntKey(object));
-      return this.#part(object).set(object as never);
+      await this.#part(object).set(object as never);
+      const { memory } = this.at;
+      // of what an earlier lcpd may have told, this is what there is
+      if (memory.known(object).some((known) => isDeepStrictEqual(known, object))) memory.keep(object);
     });
     return { ok: true };
   }

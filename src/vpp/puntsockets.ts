@@ -124,7 +124,7 @@ export class PuntSockets implements PuntPart<'socket'> {
     const there = await this.there(match);
     if (there !== undefined && matchText(there.match) === matchText(match)) {
       if (there.path === path) return memory.keep(punt);
-      if (memory.known(punt)?.path !== there.path)
+      if (!memory.known(punt).some((known) => known.path === there.path))
         throw conflict(punt, `VPP hands it to ${there.path} already, for somebody else`);
     } else if (there !== undefined) {
       throw conflict(punt, `VPP keeps it under the number of ${matchText(there.match)}, which goes to ${there.path}`);
@@ -158,9 +158,9 @@ export class PuntSockets implements PuntPart<'socket'> {
     const { match } = punt;
     // a reason that this VPP does not have is punted to nobody
     if (match.by === 'reason' && !this.#reasons.all().some(({ name }) => name === match.reason)) return;
-    const there = known === undefined ? undefined : await this.there(match);
-    if (there !== undefined && there.path === known?.path && matchText(there.match) === matchText(match))
-      await this.deregister(match);
+    const there = known.length === 0 ? undefined : await this.there(match);
+    const isOurs = known.some(({ path }) => path === there?.path);
+    if (there !== undefined && isOurs && matchText(there.match) === matchText(match)) await this.deregister(match);
     this.#at.memory.drop(punt);
   }
 

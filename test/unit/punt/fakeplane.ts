@@ -1,8 +1,10 @@
 // FakePlane: a data plane of punts that refuses, dies and is killed in the middle, and cannot tell of some of what it holds.
 //
 // Invariants: it holds what it was told, and of what it refused any half; a life of it has a generation, and takes no batch
-// that another one was meant to have. What it forgets is in its dump only as far as it was recalled.
+// that another one was meant to have. What it forgets is in its dump only as far as it was recalled, and only what it was
+// told or recalled is taken off or gives way: all else would be somebody else's.
 
+import { isDeepStrictEqual } from 'node:util';
 import type { HeldObject, Operation, OperationResult } from '../../../src/lcp/dataplane.ts';
 import { keyOf } from '../../../src/lcp/objects.ts';
 import { type Interconnect, interfacesOf, type Punt, puntKey } from '../../../src/lcp/puntobjects.ts';
@@ -26,7 +28,8 @@ export class FakePlane {
   generation = 1;
   readonly #env: FakeEnv;
   readonly #pick: (below: number) => number;
-  #recalled = new Map<string, Punt>();
+  /** Ours, of what it forgets, by key. */
+  #known = new Map<string, readonly Punt[]>();
 
   constructor(env: FakeEnv, pick: (below: number) => number) {
     this.#env = env;
@@ -42,13 +45,26 @@ export class FakePlane {
       forgets: (object) => object.kind === 'punt' && FORGOTTEN.includes(object.feature),
       recall: (generation, objects) => {
         if (generation !== String(this.generation)) throw new Error(`it is ${this.generation}, not ${generation}`);
-        this.#recalled = new Map(objects.map((punt) => [puntKey(punt), punt]));
+        this.#known = new Map();
+        for (const punt of objects) this.#know(punt, this.#knownAs(punt));
       },
       stats: async () => [],
     };
   }
 
+  #knownAs = (punt: Punt): readonly Punt[] => this.#known.get(puntKey(punt)) ?? [];
+  #know(punt: Punt, besides: readonly Punt[]): void {
+    this.#known.set(puntKey(punt), [...besides, punt]);
+  }
+
+  #isForeign(punt: Punt): boolean {
+    const there = this.held.get(`punt ${puntKey(punt)}`);
+    if (there === undefined || !FORGOTTEN.includes(punt.feature)) return false;
+    return !this.#knownAs(punt).some((known) => isDeepStrictEqual(known, there));
+  }
+
   die(): void {
+    this.#known.clear();
     this.held.clear();
     this.generation++;
     this.onDied();
@@ -56,7 +72,10 @@ export class FakePlane {
 
   dump(): HeldObject[] {
     const told = [...this.held.values()].filter((o) => o.kind === 'interconnect' || !FORGOTTEN.includes(o.feature));
-    return [...told, ...this.#recalled.values()].map((object) => ({ object, handle: 1 }));
+    const ours = [...this.held.values()].filter(
+      (o) => o.kind === 'punt' && FORGOTTEN.includes(o.feature) && !this.#isForeign(o),
+    );
+    return [...told, ...ours].map((object) => ({ object, handle: 1 }));
   }
 
   #chance = (percent: number): boolean => this.#pick(100) < percent;
@@ -67,8 +86,14 @@ export class FakePlane {
     if (this.#chance(this.trouble.refuses)) {
       const half = this.#pick(3);
       if (half === 1) this.held.delete(key);
-      if (half === 2 && op === 'set') this.held.set(key, object);
+      if (half === 2 && op === 'set') {
+        if (object.kind === 'punt') this.#know(object, []);
+        this.held.set(key, object);
+      }
       return { ok: false, code: 'REFUSED', message: 'not today' };
+    }
+    if (object.kind === 'punt' && this.#isForeign(object)) {
+      return op === 'delete' ? { ok: true } : { ok: false, code: 'REFUSED', message: 'somebody else has it' };
     }
     if (op === 'delete') {
       this.held.delete(key);
@@ -78,6 +103,7 @@ export class FakePlane {
       object.kind === 'punt' &&
       interfacesOf(object).some((name) => !this.held.has(`interconnect ${name}`) && !this.#env.interfaces.has(name));
     if (missing) return { ok: false, code: 'PORT_REFUSED', message: 'there is no such interface' };
+    if (object.kind === 'punt') this.#know(object, []);
     this.held.set(key, object);
     return { ok: true, handle: 1 };
   }

@@ -128,6 +128,31 @@ describe('the journal of punts', () => {
     expect(shown(open()).requests).toEqual(['a cli']);
   });
 
+  it('of one that takes the place of another has both until the data plane has answered, over lives and when written anew', () => {
+    const socket = (file: string): Punt => ({ ...port(9), feature: 'socket', path: `/run/t/${file}` }) as Punt;
+    const [a, b] = [socket('a'), socket('b')];
+    const j = open();
+    j.done([a], [], 'g1');
+    j.intend([b], 'g1');
+    const both = [
+      [a, false],
+      [b, false],
+    ];
+    expect(shown(j).held).toEqual(both);
+    j.intend([b], 'g1');
+    expect(shown(open()).held, 'once each').toEqual(both);
+    const size = statSync(path).size;
+    for (let i = 0; i < 4000; i++) j.done([], [port(1)], 'g1');
+    expect(statSync(path).size).toBeLessThan(size + 300 * 1024);
+    expect(shown(open()).held).toEqual(both);
+    j.done([b], [], 'g1');
+    expect(shown(open()).held).toEqual([[b, true]]);
+    j.intend([a], 'g2');
+    expect([j.held('g1'), j.held('g2').length], 'another life has nothing of it').toEqual([[], 1]);
+    j.done([], [a], 'g2');
+    expect(open().held('g2')).toEqual([]);
+  });
+
   it('does not grow without end, and is whole while it is written anew', () => {
     const j = open();
     j.keep(span('a'), 'cli');

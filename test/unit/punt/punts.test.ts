@@ -54,6 +54,8 @@ describe('punts over lives of lcpd', () => {
   });
 
   it('what was on its way when lcpd died, and nobody wants any more, is deleted', async () => {
+    w.end();
+    w = new World((below) => (below === 3 ? 2 : 99));
     configure(port('first', '/run/t/a.sock'));
     w.plane.trouble = { refuses: 0, kills: 0, dies: 0 };
     w.plane.killsBehind = true;
@@ -96,18 +98,38 @@ describe('punts over lives of lcpd', () => {
   });
 
   it('what was refused, is there all the same and nobody wants any more, is deleted', async () => {
+    w.end();
+    w = new World((below) => (below === 3 ? 2 : 99));
     configure(port('first', '/run/t/a.sock'));
     w.plane.trouble.refuses = 100;
     await w.round();
     expect(states()).toEqual(['|config|first FAILED']);
-    w.plane.held.set('punt socket udp4/9000', {
-      kind: 'punt',
-      feature: 'socket',
-      match: { by: 'port', family: 4, protocol: 17, port: 9000 },
-      path: '/run/t/a.sock',
-    });
+    expect(paths()).toEqual(['/run/t/a.sock']);
     configure();
     await w.quiet();
     expect([states(), paths(), w.journal.held(String(w.plane.generation))]).toEqual([[], [], []]);
+  });
+
+  it.each([
+    ['before', { kills: 100 }],
+    ['behind', { kills: 0 }],
+  ])('who dies %s one takes the place of another knows both', async (when, { kills }) => {
+    for (const then of [[port('first', '/run/t/b.sock')], []]) {
+      configure(port('first', '/run/t/a.sock'));
+      await w.quiet();
+      expect(paths()).toEqual(['/run/t/a.sock']);
+      configure(port('first', '/run/t/b.sock'));
+      w.plane.trouble.kills = kills;
+      w.plane.killsBehind = kills === 0;
+      await w.round();
+      expect(paths()).toEqual([when === 'before' ? '/run/t/a.sock' : '/run/t/b.sock']);
+      w.plane.killsBehind = false;
+      configure(...then);
+      await w.quiet();
+      const wanted = then.length === 0 ? [] : ['/run/t/b.sock'];
+      expect([paths(), states()]).toEqual([wanted, wanted.map(() => '|config|first CREATED')]);
+      const held = w.journal.held(String(w.plane.generation));
+      expect(held.map(({ sure }) => sure)).toEqual(wanted.map(() => true));
+    }
   });
 });

@@ -52,6 +52,35 @@ describe('redirects', () => {
     expect([entries(fake).length, times(fake, 'ip4-punt-redirect')]).toEqual([0, 0]);
   });
 
+  const CASES = [0, 1].flatMap((there) => (['set', 'delete'] as const).map((then) => [there, then] as const));
+  it.each(CASES)('that were changing when lcpd died are known, whichever VPP has (%i, %s)', async (there, then) => {
+    const { fake, opened, lab, keys } = await plane();
+    const both = [redirect('', 'lan0'), redirect('', 'lan0', '10.0.0.9')];
+    await lab.put(both[there] as Punt);
+    const again = await opened.again();
+    const { punts } = again.dataplane;
+    punts.recall(again.dataplane.info().generation, both);
+    expect(await keys(again)).toEqual([JSON.stringify(both[there])]);
+    const [answer] = await again.dataplane.apply([{ op: then, object: both[1] as Punt, handle: 0 }]);
+    expect(answer).toMatchObject({ ok: true });
+    expect(entries(fake).length).toBe(then === 'set' ? 1 : 0);
+    expect(punts.memory.all()).toEqual(then === 'set' ? [both[1]] : []);
+    await again.dataplane.apply([{ op: 'delete', object: both[1] as Punt, handle: 0 }]);
+    expect([entries(fake).length, times(fake, 'ip4-punt-redirect')]).toEqual([0, 0]);
+  });
+
+  it.each(CASES)('and so are sockets (%i, %s)', async (there, then) => {
+    const { fake, opened, lab } = await plane();
+    const both = [socket(port(9000), '/run/t/a.sock'), socket(port(9000), '/run/t/b.sock')];
+    await lab.put(both[there] as Punt);
+    const again = await opened.again();
+    again.dataplane.punts.recall(again.dataplane.info().generation, both);
+    const [answer] = await again.dataplane.apply([{ op: then, object: both[1] as Punt, handle: 0 }]);
+    expect(answer).toMatchObject({ ok: true });
+    const paths = rows(fake, puntSocketDump, { type: 0 }).map(({ pathname }) => pathname);
+    expect(paths).toEqual(then === 'set' ? ['/run/t/b.sock'] : []);
+  });
+
   it('that change are replaced, one for each interface beside the one for any', async () => {
     const { fake, lab } = await plane();
     await lab.put(redirect('', 'lan0'));
