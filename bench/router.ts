@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Lcpd } from '../test/system/lab/lcpd.ts';
 import { addNetns, addVeth, delNetns, ip } from '../test/system/lab/netns.ts';
+import { tryRun, waitFor } from '../test/system/lab/process.ts';
 import { VppPlane } from '../test/system/lab/vppplane.ts';
 
 const prefix = `lcpbench${process.pid}`;
@@ -22,9 +23,7 @@ export class Router {
   /** extra: lines of the configuration. */
   constructor(options: { readonly vpp?: boolean; readonly extra?: string } = {}) {
     const { dir, rtr, cp } = this;
-    const startup = `punt { socket ${dir}/vpp/punt.sock }`;
-    if (options.vpp === true)
-      this.#plane = new VppPlane({ dir, segment: prefix, rtr, cp, pairBackend: 'attach', startup });
+    if (options.vpp === true) this.#plane = new VppPlane({ dir, segment: prefix, rtr, cp, pairBackend: 'attach' });
     const config = [
       this.#plane?.config ?? '',
       `netns: ${this.cp}`,
@@ -53,7 +52,10 @@ export class Router {
   async start(): Promise<void> {
     await this.lcpd.start();
     for (const n of [0, 1]) {
-      await ip(this.cp, 'link', 'set', `e${n}`, 'up');
+      await waitFor(
+        `e${n} to be made`,
+        async () => (await tryRun(['ip', '-n', this.cp, 'link', 'set', `e${n}`, 'up'])).code === 0,
+      );
       await this.lcpd.waitPair(`p${n}`, 'up');
       await ip(this.cp, 'addr', 'replace', `10.0.${n}.1/24`, 'dev', `e${n}`);
     }
