@@ -18,7 +18,9 @@ struct fixture {
   char dir[64], text[256];
   struct large_pool large;
   uint64_t now;
-  struct punt_counts counts;
+  struct punt_outbox outbox;
+  struct lcpfwd_punt_count records[2]; /* datagrams are of the second */
+  struct punt_counts counts; /* those of the outbox too */
   unsigned calls; /* of sendmmsg so far, by one thread */
   int wide; /* clients may have 512 datagrams unread, not the machine's default */
 };
@@ -137,18 +139,44 @@ static inline struct packet packet_of(const struct frame *f) {
   return p;
 }
 
-static inline void send_one(unsigned slot, uint32_t number, struct packet *p) {
-  puntsock_send(&F.s, slot, &number, &p, 1, F.now, &F.counts);
+static inline void absorb(void) {
+  for (unsigned i = 0; i < PUNT_FATE_COUNT; i++) F.counts.n[i] += F.outbox.counts.n[i];
+  F.outbox.counts = (struct punt_counts){{0}};
 }
 
-/* n times the same frame to a client. */
-static inline void send_many(unsigned slot, const struct packet *p, unsigned n) {
-  struct packet *all[BURST];
-  uint32_t number[BURST];
+static inline void send_all(unsigned slot, const uint32_t *number, struct packet *const *p, unsigned n) {
+  uint32_t record[BURST];
   CHECK(n <= BURST, "%u", n);
-  for (unsigned i = 0; i < n; i++) all[i] = (struct packet *)(uintptr_t)p, number[i] = i;
-  puntsock_send(&F.s, slot, number, all, n, F.now, &F.counts);
+  for (unsigned i = 0; i < n; i++) record[i] = 1;
+  puntsock_send(&F.s, &F.outbox, slot, number, record, p, n, F.now);
+  absorb();
 }
+
+static inline void send_one(unsigned slot, uint32_t number, struct packet *p) { send_all(slot, &number, &p, 1); }
+
+/* n times the same frame to a client, numbered on from *number. */
+static inline void send_numbered(unsigned slot, const struct packet *p, unsigned n, uint32_t *number) {
+  struct packet *all[BURST];
+  uint32_t numbers[BURST];
+  for (unsigned i = 0; i < n; i++) all[i] = (struct packet *)(uintptr_t)p, numbers[i] = (*number)++;
+  send_all(slot, numbers, all, n);
+}
+
+static inline void send_many(unsigned slot, const struct packet *p, unsigned n) {
+  uint32_t number = 0;
+  send_numbered(slot, p, n, &number);
+}
+
+/* As if so much time had passed. */
+static inline unsigned retry(uint64_t ns) {
+  F.now += ns;
+  unsigned taken = puntsock_retry(&F.s, &F.outbox, F.now);
+  absorb();
+  return taken;
+}
+
+/* What waits for a client. */
+static inline unsigned kept(unsigned slot) { return F.outbox.backlog[slot].n; }
 
 /* Takes what a client has got; how many. */
 static inline unsigned drain(int fd) {

@@ -127,7 +127,7 @@ static void test_many(void) {
                                    .gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1000};
   for (uint32_t i = 0; i < 30; i++) all[i] = &p, number[i] = 100 + i;
   unsigned calls = F.calls;
-  puntsock_send(&F.s, slot, number, all, 30, F.now, &F.counts);
+  send_all(slot, number, all, 30);
   CHECK(F.calls - calls == 3, "%u calls for 270 datagrams", F.calls - calls);
   for (uint32_t i = 0; i < 30; i++)
     for (unsigned k = 0; k < 9; k++) expect_piece(&f, take(100 + i), 6, 32, k * 1000, 1000, k, k == 8);
@@ -154,7 +154,7 @@ static void test_contradictions(void) {
   for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     uint64_t refused = fate(PUNT_TX_OFFLOAD);
     bad.vnet = wrong[i];
-    puntsock_send(&F.s, slot, number, all, 3, F.now, &F.counts);
+    send_all(slot, number, all, 3);
     CHECK(fate(PUNT_TX_OFFLOAD) == refused + 1, "%u is not refused", i);
     CHECK(take(1) == f.len && take(3) == f.len && drain(fd) == 0, "%u: its neighbours suffer", i);
   }

@@ -156,6 +156,7 @@ static int unread(int fd) {
 }
 
 int puntsock_client_open(struct puntsock *s, const char *path) {
+  static uint32_t lives; /* of all sockets: the control thread's */
   struct sockaddr_un to;
   int slot = -ENOSPC, least = 0, err = address_of(&to, path);
   if (err) return err;
@@ -172,7 +173,7 @@ int puntsock_client_open(struct puntsock *s, const char *path) {
     slot = (int)i;
     least = held;
   }
-  if (slot >= 0) s->client[slot] = (struct puntsock_client){.to = to, .uses = 1};
+  if (slot >= 0) s->client[slot] = (struct puntsock_client){.to = to, .uses = 1, .life = ++lives};
   return slot;
 }
 

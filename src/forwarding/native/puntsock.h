@@ -17,11 +17,15 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "backlog.h"
 #include "io.h"
+#include "lcpfwd.h"
 
 #define PUNTSOCK_CLIENTS 64u
 #define PUNTSOCK_MUTE_NS 10000000ull /* how long nothing is sent to a client that is not there */
-#define PUNTSOCK_PATIENCE 16u        /* packets that a full queue may refuse, each by a system call, in one burst */
+/* From one try to the next while a client's queue is full: since it last took something, and at most. */
+#define PUNTSOCK_PAUSE_NS 20000u
+#define PUNTSOCK_PAUSE_MAX_NS 8000000u
 
 enum punt_action {
   PUNT_L2,         /* from a client: a whole frame, to leave by interface number as it is */
@@ -37,7 +41,7 @@ struct punt_descriptor {
 /* What became of datagrams. VPP's names where it has one: "Socket TX error" there is all three of ours. */
 #define PUNT_FATES(X)                                                                                             \
   X(PUNT_TX, "Socket TX")                                                                                         \
-  X(PUNT_TX_FULL, "Socket TX queue full")       /* the client does not read as fast */                            \
+  X(PUNT_TX_FULL, "Socket TX queue full")       /* the client does not read as fast: its backlog is full too */   \
   X(PUNT_TX_NO_CLIENT, "Socket TX no client")   /* nobody there, or not one that takes datagrams of ours */       \
   X(PUNT_TX_ERROR, "Socket TX error")           /* any other refusal */                                           \
   X(PUNT_TX_OFFLOAD, "Socket TX offload error") /* offload state that contradicts the frame; not sent */          \
@@ -60,11 +64,20 @@ struct punt_counts {
 struct puntsock_client {
   struct sockaddr_un to;
   unsigned uses; /* 0: free */
+  uint32_t life; /* no two clients have the same: what waits for one is not for the next one in its slot */
   /* Of any worker, relaxed: a lost update costs a system call. */
   uint64_t dead_at_ns; /* when it was found not to be there; 0: not */
-  uint8_t stuck;       /* its queue was full throughout a burst */
   uint8_t connected;   /* to our path: only the bound socket reaches it */
 };
+
+/* What one worker has for clients that cannot take it yet, and what became of the rest. Zeroed, but for the memory. */
+struct punt_outbox {
+  struct backlog backlog[PUNTSOCK_CLIENTS];
+  uint64_t waiting;                  /* bit of each that has records */
+  struct lcpfwd_punt_count *records; /* of the worker, by number: whose losses are counted */
+  struct punt_counts counts;         /* the worker's to read and reset */
+};
+#define PUNT_OUTBOX_MEMORY ((size_t)PUNTSOCK_CLIENTS * BACKLOG_SIZE)
 
 struct puntsock {
   int fd; /* bound at path; -1: closed */
@@ -86,11 +99,18 @@ void puntsock_close(struct puntsock *s);
 int puntsock_client_open(struct puntsock *s, const char *path);
 void puntsock_client_close(struct puntsock *s, unsigned slot);
 
-/* One datagram for each packet, or for each piece of a GSO frame, of which p[i] came in by number[i]. Never waits:
- * a datagram that the client cannot take now is lost and counted. p->l3 and p->ethertype must be set for GSO frames.
- * now_ns: CLOCK_MONOTONIC, not 0. Called by any number of workers at once. */
-void puntsock_send(struct puntsock *s, unsigned slot, const uint32_t *number, struct packet *const *p, unsigned n, uint64_t now_ns,
-                   struct punt_counts *counts);
+/* memory: PUNT_OUTBOX_MEMORY bytes, of which only what is used is touched. */
+void puntsock_outbox(struct punt_outbox *o, uint8_t *memory, struct lcpfwd_punt_count *records);
+/* One datagram for each packet, or for each piece of a GSO frame, of which p[i] came in by number[i] and is lost by record[i].
+ * Never waits: what the client cannot take now is kept for it, and lost when too much is. p->l3 and p->ethertype must
+ * be set for GSO frames. now_ns: CLOCK_MONOTONIC, not 0. Called by any number of workers at once, each with its outbox.
+ * s: NULL where it has been closed a moment ago. */
+void puntsock_send(struct puntsock *s, struct punt_outbox *o, unsigned slot, const uint32_t *number, const uint32_t *record,
+                   struct packet *const *p, unsigned n, uint64_t now_ns);
+/* Sends what was kept, as far as it is time to and clients take it; how many datagrams were taken. s: NULL: all is lost. */
+unsigned puntsock_retry(struct puntsock *s, struct punt_outbox *o, uint64_t now_ns);
+/* When it is time again; UINT64_MAX: nothing is kept. */
+uint64_t puntsock_retry_ns(const struct punt_outbox *o);
 
 /* At most max packets of clients, from what one recvmmsg gives; 0 may mean that all of it was refused. They lie in large
  * until that is reused. d[i] says what p[i] is for; its action is valid. ethertype, l3 and tagged are set: l3 is 0 in a

@@ -245,6 +245,7 @@ static void check_phy(struct worker *w, struct port_io *io) {
 }
 
 static void tick(struct worker *w) {
+  w->tick_ns = w->path.now_ns;
   for (unsigned i = 0; i < w->seen->n_mine[w->index]; i++) {
     struct port_io *io = w->seen->io[w->seen->mine[w->index][i]];
     struct io_counts counts = {{0}};
@@ -275,7 +276,8 @@ static void sleep_until_work(struct worker *w) {
   struct epoll_event events[EPOLL_EVENTS];
   int waiting = memifs_sleep(w, 1);
   qsbr_offline(w->path.region, w->index);
-  int n = epoll_wait(w->all_epoll, events, EPOLL_EVENTS, waiting ? 0 : SLEEP_MS);
+  if (w->outbox.waiting && !waiting) worker_clients_pause(w);
+  int n = epoll_wait(w->all_epoll, events, EPOLL_EVENTS, waiting || w->outbox.waiting ? 0 : SLEEP_MS);
   qsbr_online(w->path.region, w->index);
   memifs_sleep(w, 0);
   for (int i = 0; i < n; i++) {
@@ -296,11 +298,9 @@ static void *worker_run(void *arg) {
     if (set != w->seen) PUBLISH(&w->seen, set);
     w->path.now_ns = monotonic_ns();
     unsigned work = poll_phys(w) + poll_taps(w);
+    if (w->outbox.waiting) work += worker_clients_retry(w);
     qsbr_quiescent(w->path.region, w->index);
-    if (w->path.now_ns - w->tick_ns >= TICK_NS) {
-      w->tick_ns = w->path.now_ns;
-      tick(w);
-    }
+    if (w->path.now_ns - w->tick_ns >= TICK_NS) tick(w);
     if (w->path.events) signal_lcpd(w);
     idle = work ? 0 : idle + 1;
     if (idle > SPINS) sleep_until_work(w);
@@ -376,6 +376,7 @@ int worker_start(struct worker *w, struct region *r, unsigned index, int event_f
   if (w->wake < 0 || w->host_epoll < 0 || w->all_epoll < 0) return -errno;
   w->large.memory = mmap(NULL, large + ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (w->large.memory == MAP_FAILED) return -errno;
+  if ((err = worker_outbox_open(w))) return err;
   w->path.arena = w->large.memory + large;
   if ((err = watch(w->all_epoll, w->wake, WAKE_DATA)) || (err = watch(w->all_epoll, w->host_epoll, HOSTS_DATA))) return err;
   sigfillset(&all); /* signals are the control thread's, but that of memory which a memif's slave took away */
@@ -391,6 +392,7 @@ void worker_stop(struct worker *w) {
   kick(w);
   pthread_join(w->thread, NULL);
   munmap(w->large.memory, (size_t)LARGE_COUNT * LARGE_STRIDE + ARENA_SIZE);
+  worker_outbox_close(w);
   close(w->wake);
   close(w->host_epoll);
   close(w->all_epoll);

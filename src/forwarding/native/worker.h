@@ -64,6 +64,7 @@ struct worker {
   struct socket_queue client[PUNTSOCK_CLIENTS];
   uint8_t client_used[PUNTSOCK_CLIENTS];
   unsigned n_clients; /* of them with packets */
+  struct punt_outbox outbox;
 };
 
 /* w: zeroed. Makes descriptors and buffers and starts the thread with its first set. 0 or -errno. */
@@ -78,6 +79,12 @@ int worker_poll_punt(struct worker *w, const struct puntsock *s, int on);
 /* datapath.to_socket, and the end of a burst for those packets. The worker's own thread. */
 int worker_to_socket(struct datapath *d, struct packet *p, uint32_t slot);
 void worker_clients_flush(struct worker *w);
+/* What clients could not take before; how many datagrams they have taken now. */
+unsigned worker_clients_retry(struct worker *w);
+/* Sleeps until it is time for that, or until there is work. */
+void worker_clients_pause(struct worker *w);
+int worker_outbox_open(struct worker *w); /* 0 or -errno */
+void worker_outbox_close(struct worker *w);
 void worker_count_punt(struct worker *w, const struct punt_counts *c);
 /* Make the worker read set; returns when it has. */
 void worker_publish(struct worker *w, const struct port_set *set);

@@ -1,32 +1,54 @@
 /* worker_punt.c - packets of a burst for clients of the punt socket: gathered by client, so that one system call takes
  * many, and sent before the burst itself, because what leaves may be changed on its way.
  */
-#include "plane.h"
 #include "worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
+#include "plane.h"
+
+int worker_outbox_open(struct worker *w) {
+  void *memory = mmap(NULL, PUNT_OUTBOX_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) return -errno;
+  puntsock_outbox(&w->outbox, memory, w->path.region->head->punt_counts[w->index]);
+  prctl(PR_SET_TIMERSLACK, 1ul); /* pauses are shorter than the usual one; threads inherit it */
+  return 0;
+}
+
+void worker_outbox_close(struct worker *w) { munmap(w->outbox.backlog[0].memory, PUNT_OUTBOX_MEMORY); }
 
 void worker_count_punt(struct worker *w, const struct punt_counts *c) {
   for (unsigned i = 0; i < PUNT_FATE_COUNT; i++)
     if (c->n[i]) plane_count(w->path.region, w->index, PLANE_SOCKET + i, c->n[i]);
 }
 
-/* n of one record. Its drops are datagrams that its client did not get. */
-static void client_send(struct worker *w, unsigned client, const uint32_t *number, uint32_t slot, struct packet *const *p, unsigned n) {
-  struct punt_counts counts = {{0}};
-  if (w->seen->punt) puntsock_send(w->seen->punt, client, number, p, n, w->path.now_ns, &counts);
-  else counts.n[PUNT_TX_NO_CLIENT] = n; /* it has been closed a moment ago */
-  uint64_t lost = counts.n[PUNT_TX_FULL] + counts.n[PUNT_TX_NO_CLIENT] + counts.n[PUNT_TX_ERROR] + counts.n[PUNT_TX_OFFLOAD];
-  struct lcpfwd_punt_count *record = &w->path.region->head->punt_counts[w->index][slot];
-  if (lost) STORE(&record->drops, record->drops + lost);
-  worker_count_punt(w, &counts);
+static void outbox_count(struct worker *w) {
+  worker_count_punt(w, &w->outbox.counts);
+  w->outbox.counts = (struct punt_counts){{0}};
 }
 
 static void client_flush(struct worker *w, unsigned client) {
   struct socket_queue *q = &w->client[client];
-  for (unsigned from = 0, to = 0; from < q->n; from = to) {
-    while (to < q->n && q->slot[to] == q->slot[from]) to++;
-    client_send(w, client, q->number + from, q->slot[from], q->p + from, to - from);
-  }
+  puntsock_send(w->seen->punt, &w->outbox, client, q->number, q->slot, q->p, q->n, w->path.now_ns);
+  outbox_count(w);
   q->n = 0;
+}
+
+unsigned worker_clients_retry(struct worker *w) {
+  unsigned taken = puntsock_retry(w->seen->punt, &w->outbox, w->path.now_ns);
+  outbox_count(w);
+  return taken;
+}
+
+/* Milliseconds, which epoll_wait has, are too coarse. */
+void worker_clients_pause(struct worker *w) {
+  struct pollfd ready = {.fd = w->all_epoll, .events = POLLIN};
+  uint64_t at = puntsock_retry_ns(&w->outbox);
+  struct timespec pause = {.tv_nsec = at > w->path.now_ns ? (long)(at - w->path.now_ns) : 0};
+  ppoll(&ready, 1, &pause, NULL);
 }
 
 /* p stays as it is until its burst is sent. */
