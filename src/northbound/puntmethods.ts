@@ -42,13 +42,6 @@ function add({ view, read }: PuntDoor, document: PuntDocument): PuntRow[] {
   return added;
 }
 
-function found(view: PuntView, name: string): PuntRow {
-  const row = view.find(name);
-  if (row === undefined)
-    throw new LcpError('PUNT_UNKNOWN', { op: 'find punt', key: JSON.stringify(name.slice(0, 64)) });
-  return row;
-}
-
 type Factory = (door: PuntDoor, method: string, params: unknown) => Job;
 
 function rows(list: (view: PuntView) => readonly unknown[] | Promise<readonly unknown[]>): Factory {
@@ -69,7 +62,7 @@ const factories: Record<PuntMethodName, Factory> = {
   'punt.list': rows((view) => view.list()),
   'punt.reasons': rows((view) => view.reasons()),
   'punt.stats': rows((view) => view.stats()),
-  'punt.show': one(found),
+  'punt.show': one((view, name) => view.find(name)),
   'punt.del': one((view, name) => view.del(name)),
   'punt.captures': one((view, name) => view.captures(name)),
   'punt.add': (door, method, params) => {

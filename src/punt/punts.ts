@@ -252,10 +252,15 @@ export class Punts implements PuntView {
     return [...this.#asked.keys()].map((id) => this.#row(id));
   }
 
-  find(name: string): PuntRow | undefined {
-    if (this.#asked.has(name)) return this.#row(name);
-    const found = [...this.#asked].filter(([, { request }]) => request.id.label === name);
-    return found.length === 1 ? this.#row((found[0] as [string, Asked])[0]) : undefined;
+  find(name: string): PuntRow {
+    const isCalled = ([, { request }]: [string, Asked]): boolean => request.id.label === name;
+    const ids = this.#asked.has(name) ? [name] : [...this.#asked].filter(isCalled).map(([each]) => each);
+    const [id] = ids;
+    if (id !== undefined && ids.length === 1) return this.#row(id);
+    const key = JSON.stringify(name.slice(0, 64));
+    if (id === undefined) throw new LcpError('PUNT_UNKNOWN', { op: 'find punt', key });
+    const hint = 'name the one that is meant by its id';
+    throw new LcpError('PUNT_UNKNOWN', { op: 'find punt', key, message: `it is the name of ${ids.join(', ')}`, hint });
   }
 
   add(request: PuntRequest, source: string): PuntRow {
@@ -279,9 +284,6 @@ export class Punts implements PuntView {
 
   del(name: string): PuntRow {
     const row = this.find(name);
-    if (row === undefined) {
-      throw new LcpError('PUNT_UNKNOWN', { op: 'delete punt', key: name, message: `no punt ${name}` });
-    }
     if (row.source === 'config') {
       const message = `punt ${row.id} is one of the configuration`;
       throw new LcpError('PUNT_CONFIGURED', { op: 'delete punt', key: name, message });
@@ -302,9 +304,6 @@ export class Punts implements PuntView {
 
   captures(name: string): readonly CapturePlace[] {
     const row = this.find(name);
-    if (row === undefined) {
-      throw new LcpError('PUNT_UNKNOWN', { op: 'capture', key: name, message: `no punt ${name}` });
-    }
     const { plans } = this.#derived;
     const places = placesOf(plans.get(row.id), this.#derived);
     if (places.length > 0) return places;

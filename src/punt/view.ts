@@ -62,8 +62,8 @@ export interface PuntChange {
 
 export interface PuntView {
   list(): readonly PuntRow[];
-  /** By id text, or by a label that is the only one of its name. */
-  find(name: string): PuntRow | undefined;
+  /** By id text, or by a label that is the only one of its name. Throws LcpError PUNT_UNKNOWN. */
+  find(name: string): PuntRow;
   /**
    * Takes a request, remembered on disk until del. Throws LcpError and changes nothing: PUNT_EXISTS (one of its id),
    * PUNT_BUSY (what it wants another has), PUNT_REFUSED (it cannot be had on this data plane, or is wrong).

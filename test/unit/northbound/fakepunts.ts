@@ -34,7 +34,7 @@ export function rowOf(request: PuntRequest, source: string, more: Partial<PuntRo
 export function fakePunts(): FakePunts {
   const rows = new Map<string, PuntRow>();
   const named = (name: string): PuntRow => {
-    const row = view.find(name);
+    const row = rows.get(name) ?? [...rows.values()].find(({ request }) => request.id.label === name);
     if (row === undefined) throw new LcpError('PUNT_UNKNOWN', { op: 'find punt', key: name });
     return row;
   };
@@ -44,7 +44,7 @@ export function fakePunts(): FakePunts {
     refused: new Set(),
     device: 'lo',
     list: () => [...rows.values()],
-    find: (name) => rows.get(name) ?? [...rows.values()].find(({ request }) => request.id.label === name),
+    find: named,
     add(request, source) {
       const id = idText(request.id);
       if (rows.has(id)) throw new LcpError('PUNT_EXISTS', { op: 'add punt', key: id });

@@ -30,7 +30,7 @@ function refusal(name: string): LcpError {
 }
 
 describe('interfaces that are down', () => {
-  const notes = (): readonly string[] | undefined => w.punts.find('wire')?.notes;
+  const notes = (): readonly string[] | undefined => w.punts.find('wire').notes;
 
   it('are a note of a punt that is created all the same, until they are up', async () => {
     w.env.interfaces.set('p9', place({ up: false, ifindex: 9 }));
@@ -58,7 +58,7 @@ describe('a capture', () => {
   it('is of the TAPs of a punt', async () => {
     w.env.interfaces.set('p9', place());
     await configured(wire);
-    const devices = w.punts.find('wire')?.links.map(({ cnf }) => cnf.name);
+    const devices = w.punts.find('wire').links.map(({ cnf }) => cnf.name);
     expect(devices).toHaveLength(2);
     expect(w.punts.captures('wire')).toEqual(devices?.map((device) => ({ netns: 'c1', device })));
   });
