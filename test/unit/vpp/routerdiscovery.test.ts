@@ -60,6 +60,7 @@ function frame(type: number, { tags = '', ethertype = '86dd', next = 58, length 
   ip6[6] = next;
   ip6[7] = 255;
   const icmp = Buffer.alloc(length - 54);
+  ip6.writeUInt16BE(icmp.length, 4);
   icmp[0] = type;
   return Buffer.concat([head, ip6, icmp]);
 }
