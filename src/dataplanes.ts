@@ -31,6 +31,7 @@ export function makeDataPlane(config: Config, links: KernelLinks): DataPlane {
       statsSocket: vpp.statsSocket,
       pairBackend: vpp.pairBackend,
       discoverySocket: vpp.discoverySocket,
+      groupSocket: vpp.groupSocket,
       namespaces: namespacesOf(config),
       ifindexOf: (netns, name) => links.ifindexOf(netns, name),
     },

@@ -57,6 +57,8 @@ export interface VppConfig {
   readonly osi: readonly number[];
   /** Where VPP sends router solicitations and advertisements, which are handed to hosts; '' leaves them to VPP. */
   readonly discoverySocket: string;
+  /** Where VPP sends packets to groups for ABX. */
+  readonly groupSocket: string;
 }
 
 /** Ethertypes and OSI network layer protocols that have a name here. */

@@ -172,6 +172,7 @@ export function toConfig(parsed: ParsedConfig): Config {
         ethertypes: dataplane.vpp.ethertypes,
         osi: dataplane.vpp.osi,
         discoverySocket: dataplane.vpp['router-discovery'] ? besideControl(control.socket, 'nd.sock') : '',
+        groupSocket: besideControl(control.socket, 'groups.sock'),
       },
       workers: dataplane.workers,
       memoryBytes: dataplane.memory,

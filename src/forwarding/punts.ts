@@ -111,6 +111,10 @@ export class EmbeddedPunts implements PuntPlane {
   }
 
   /** Its relay, and tunnels; what else is for the router itself is the pair's, and may be asked for. */
+  notes(_punt: Punt): readonly string[] {
+    return [];
+  }
+
   takenBy(match: PuntMatch): string | undefined {
     if (match.by !== 'port' || match.protocol !== UDP) return undefined;
     return (match.family === 4 ? RELAY4 : RELAY6)[match.port] ?? TUNNELS[match.port];

@@ -50,6 +50,8 @@ export interface PuntPlane {
   readonly reasons: readonly PuntReason[];
   /** Who in the data plane itself takes such packets, so that they cannot be punted: 'VXLAN'; undefined: nobody. */
   takenBy(match: PuntMatch): string | undefined;
+  /** What keeps packets from a punt that it can have otherwise, one sentence each. */
+  notes(punt: Punt): readonly string[];
   /** An interface of its own by name; undefined where there is none, or where phys are the kernel's devices. */
   interface(name: string): PuntInterface | undefined;
   /** Whether it has a routing table of that number besides those that the mirror makes. */

@@ -157,7 +157,7 @@ class Pass {
       ...plan,
       state: 'ready',
       reasons: [],
-      notes: this.#down(draft.uses),
+      notes: [...this.#down(draft.uses), ...punts.flatMap((punt) => this.#env.plane.notes(punt))],
       links,
       interconnects: [...bare, ...links.map(({ object }) => object.name)],
       punts: punts.map(puntKey),

@@ -60,6 +60,8 @@ export interface VppOptions {
   readonly namespaces: readonly string[];
   /** Where VPP sends router solicitations and advertisements for hosts; '' leaves them to VPP. */
   readonly discoverySocket: string;
+  /** Where VPP sends packets to groups that ABX may take; '' leaves them to VPP. */
+  readonly groupSocket: string;
   /** Index of a kernel interface by its name, for the pair backend `attach`. */
   readonly ifindexOf: (netns: string, name: string) => number | undefined;
   /** How often interfaces are read for what VPP tells no event of. Default 1000. */
@@ -181,7 +183,8 @@ export class VppDataPlane implements DataPlane {
     clearTimeout(this.#retry);
     const programme = this.#programme;
     if (programme === undefined) return;
-    if (!keep) await programme.removeAll();
+    if (keep) await programme.punts.leave();
+    else await programme.removeAll();
     this.#programme = undefined;
     this.#statistics?.close();
     programme.close();
@@ -318,7 +321,7 @@ export class VppDataPlane implements DataPlane {
     const { subifs, punts } = this.#up();
     const owners = subifs.owners();
     const counted = (await this.#statistics?.rows((index) => owners.get(index))) ?? [];
-    return [...counted, ...punts.discovery.rows()];
+    return [...counted, ...punts.discovery.rows(), ...punts.groups.rows()];
   }
 
   /** VPP's own packet trace is read by VPP's own commands. */

@@ -59,6 +59,7 @@ export interface ProgrammeOptions {
   readonly ifindexOf: PairOptions['ifindexOf'];
   readonly memory: PuntMemory;
   readonly discoverySocket: string;
+  readonly groupSocket: string;
   readonly onRemark: (what: string, message: string) => void;
 }
 

@@ -3,14 +3,15 @@
 //
 // Invariants: a policy of ours refers to a list of ours; its id follows from the key, or is the next one free. Repeated, a policy would get
 // a second path, so it is made once, and taken off its interface before it ends: VPP falls over a policy that has ended
-// while it is attached. What differs from the original (D1 to D7): the destination MAC stays as it is, groups are not looked at, deny means
-// "not punted". Reference: VPP's src/plugins/abf/abf_policy.c, abf_itf_attach.c.
+// while it is attached. Policies do not see groups: those are what PuntGroups is told of here. What differs from the original (D1 to D7):
+// the destination MAC stays as it is, deny means "not punted". Reference: VPP's src/plugins/abf/abf_policy.c, abf_itf_attach.c.
 
 import type { Family } from '../lcp/objects.ts';
 import { type Abx, puntKey } from '../lcp/puntobjects.ts';
 import { abfItfAttachAddDel, abfItfAttachDump, abfPolicyAddDel, abfPolicyDump } from './api/abf.ts';
 import type { MessageValue } from './message.ts';
 import { type PuntAcl, PuntAcls, rulesText } from './puntacls.ts';
+import type { PuntGroups } from './puntgroups.ts';
 import { conflict, type PuntContext, type PuntPart, pathOut, readPath } from './puntparts.ts';
 
 const FAMILIES: readonly Family[] = [4, 6];
@@ -47,9 +48,11 @@ export class PuntAbx implements PuntPart<'abx'> {
   readonly feature = 'abx';
   readonly #at: PuntContext;
   readonly #acls: PuntAcls;
+  readonly #groups: PuntGroups;
 
-  constructor(at: PuntContext) {
+  constructor(at: PuntContext, groups: PuntGroups) {
     this.#at = at;
+    this.#groups = groups;
     this.#acls = new PuntAcls(at.client);
   }
 
@@ -98,6 +101,7 @@ export class PuntAbx implements PuntPart<'abx'> {
       }
     }
     this.#at.memory.keep(punt);
+    await this.#groups.set(punt);
   }
 
   async #make(punt: Abx, family: Family, { ids }: State): Promise<void> {
@@ -140,6 +144,7 @@ export class PuntAbx implements PuntPart<'abx'> {
   }
 
   async delete(punt: Abx): Promise<void> {
+    await this.#groups.delete(punt);
     const state = await this.#read();
     for (const family of FAMILIES) {
       const there = this.#find(state, punt, family);
@@ -163,7 +168,9 @@ export class PuntAbx implements PuntPart<'abx'> {
         found.set(`${from} ${to}`, abx);
       }
     }
-    return [...found.values()].map((abx) => this.#asKnown(abx));
+    const held = [...found.values()].map((abx) => this.#asKnown(abx));
+    await this.#groups.follow(held);
+    return held;
   }
 
   /** In the words that it was asked for, where they say the same: VPP does not keep the order of the families. */
@@ -181,6 +188,7 @@ export class PuntAbx implements PuntPart<'abx'> {
   }
 
   async gone(index: number): Promise<void> {
+    await this.#groups.gone(index);
     const { made } = await this.#read();
     for (const each of made)
       if (each.to === index || each.attached.some(({ sw_if_index }) => sw_if_index === index)) await this.#remove(each);

@@ -7,7 +7,7 @@
 import type { Family } from '../lcp/objects.ts';
 import type { AclRule } from '../lcp/puntobjects.ts';
 import { LcpError } from '../lib/errors.ts';
-import { formatIp, ipBytes, parsePrefix } from '../lib/ip.ts';
+import { formatIp, parsePrefix } from '../lib/ip.ts';
 import { aclAction, aclAddReplace, aclDel, aclDump } from './api/acl.ts';
 import type { VppClient } from './client.ts';
 import type { MessageValue } from './message.ts';
@@ -103,12 +103,3 @@ export class PuntAcls {
     await this.#client.request(aclDel, { acl_index });
   }
 }
-
-/** Whether a rule is about groups only. */
-export const isOfGroups = ({ family, destination }: AclRule): boolean => {
-  const prefix = parsePrefix(destination);
-  if (prefix === undefined) return false;
-  const group = ipBytes(family === 6 ? 'ff00::' : '224.0.0.0');
-  const isGroup = family === 6 ? prefix.bytes[0] === group[0] : ((prefix.bytes[0] ?? 0) & 0xf0) === group[0];
-  return isGroup && prefix.length >= (family === 6 ? 8 : 4);
-};

@@ -34,7 +34,11 @@ const ALWAYS = [
       'protocol in dataplane.vpp.osi',
   ],
   ['abx dst-mac', 'VPP sends packets on with the destination MAC that they came with: the CNF needs that of the phy'],
-  ['abx multicast', 'policies of VPP are about unicast: packets to groups are not looked at'],
+  [
+    'abx multicast',
+    'policies of VPP are about unicast: of groups those of the link (224.0.0.0/24, ff02::/16) are handed on by lcpd, by protocols and ' +
+      'single UDP ports that VPP does not have itself; what a punt misses is among its notes',
+  ],
   ['abx deny', 'a rule that denies keeps packets from being punted, where the original punts them too'],
   ['abx vlan', 'packets of a sub-interface reach the CNF with the tags that they came with'],
   ['span subif', 'VPP mirrors what comes in by whole devices, not by sub-interfaces'],

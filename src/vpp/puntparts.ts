@@ -36,7 +36,7 @@ export class PuntContext {
   readonly memory: PuntMemory;
   /** Tables that VPP got from others since the mirror read them, by family and number. */
   others: ReadonlySet<string> = new Set();
-  readonly #tables: Tables;
+  readonly tables: Tables;
   readonly #first: string;
   /** Names that interfaces had which are gone, until something else has their index. */
   readonly #lastNames = new Map<number, string>();
@@ -52,7 +52,7 @@ export class PuntContext {
     this.subifs = parts.subifs;
     this.pairs = parts.pairs;
     this.memory = parts.memory;
-    this.#tables = parts.tables;
+    this.tables = parts.tables;
     this.#first = parts.first;
   }
 
@@ -80,7 +80,7 @@ export class PuntContext {
 
   /** VPP's table of a number, undefined where there is none. */
   tableOf(family: Family, table: PuntTable): number | undefined {
-    const home = this.#tables.home(this.#first, family, table === 0 ? MAIN : table);
+    const home = this.tables.home(this.#first, family, table === 0 ? MAIN : table);
     return home?.vpp ?? (this.others.has(`${family}:${table}`) ? table : undefined);
   }
 
@@ -98,7 +98,7 @@ export class PuntContext {
 
   /** The number by which a table of VPP is known here. */
   tableNumber(family: Family, vpp: number): number {
-    const home = this.#tables.homeOf(family, vpp);
+    const home = this.tables.homeOf(family, vpp);
     return home === undefined || home.netns !== this.#first ? vpp : home.table === MAIN ? 0 : home.table;
   }
 

@@ -50,6 +50,10 @@ export class VppPuntPlane implements PuntPlane {
     return this.#punts?.ports.takenBy(match);
   }
 
+  notes(punt: Punt): readonly string[] {
+    return punt.feature === 'abx' ? (this.#punts?.groups.notes(punt) ?? []) : [];
+  }
+
   interface(name: string): PuntInterface | undefined {
     return this.#punts?.facts.interface(name);
   }

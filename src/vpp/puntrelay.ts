@@ -50,6 +50,7 @@ export class PuntRelay<P, F extends string> {
   readonly #buffer = new Uint8Array(MOST_BYTES);
   readonly #view = new DataView(this.#buffer.buffer);
   #socket: UnixDatagram | undefined;
+  #isOpen = false;
   #server: Uint8Array = new Uint8Array(0);
   #allowance: number;
   #allowedAt = 0;
@@ -61,8 +62,9 @@ export class PuntRelay<P, F extends string> {
     this.counts = Object.fromEntries(fates.map((fate) => [fate, 0])) as Record<F | RelayFate, number>;
   }
 
+  /** Whether VPP's frames arrive here. */
   get isOpen(): boolean {
-    return this.#socket !== undefined;
+    return this.#isOpen;
   }
 
   /** Takes frames from now on, before anything is registered, so that nothing is lost. Throws an Error with the reason. */
@@ -76,6 +78,7 @@ export class PuntRelay<P, F extends string> {
     this.#socket = socket;
     socket.bind(path, { gid, receiveBuffer: RECEIVE_BUFFER });
     socket.follow(() => this.#onReadable(socket));
+    this.#isOpen = true;
   }
 
   /** Has VPP hand over what matches. Throws REFUSED where somebody else has it; `hint` is what helps besides. */
@@ -113,6 +116,7 @@ export class PuntRelay<P, F extends string> {
   close(): void {
     this.#socket?.close();
     this.#socket = undefined;
+    this.#isOpen = false;
   }
 
   #onReadable(socket: UnixDatagram): void {

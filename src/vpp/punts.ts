@@ -15,6 +15,7 @@ import { PuntAbx } from './puntabx.ts';
 import { PuntDhcp } from './puntdhcp.ts';
 import { PuntFacts } from './puntfacts.ts';
 import { puntGaps } from './puntgaps.ts';
+import { PuntGroups } from './puntgroups.ts';
 import { PuntHosts } from './punthosts.ts';
 import { PuntContext, type PuntPart } from './puntparts.ts';
 import { PuntPolicers } from './puntpolicers.ts';
@@ -32,6 +33,8 @@ export interface PuntOptions {
   readonly pid: number;
   /** Path that VPP sends router solicitations and advertisements to, '' where they are left to it. */
   readonly discoverySocket: string;
+  /** Path that VPP sends packets to groups to, for ABX; '' where they are left to it. */
+  readonly groupSocket: string;
   readonly onRemark: (what: string, message: string) => void;
 }
 
@@ -43,6 +46,7 @@ export class Punts {
   readonly policers: PuntPolicers;
   readonly facts: PuntFacts;
   readonly discovery: RouterDiscovery;
+  readonly groups: PuntGroups;
   readonly #sockets: PuntSockets;
   readonly #parts = new Map<PuntFeature, PuntPart<never>>();
   readonly #onRemark: (what: string, message: string) => void;
@@ -56,7 +60,7 @@ export class Punts {
   constructor(
     parts: ConstructorParameters<typeof PuntContext>[0],
     links: LinkControl,
-    { pid, discoverySocket, onRemark }: PuntOptions,
+    { pid, discoverySocket, groupSocket, onRemark }: PuntOptions,
   ) {
     this.at = new PuntContext(parts);
     this.#onRemark = onRemark;
@@ -67,11 +71,15 @@ export class Punts {
     this.facts = new PuntFacts(this.at);
     this.#sockets = new PuntSockets(this.at, this.ports, this.reasons);
     this.discovery = new RouterDiscovery(this.at, this.#sockets, discoverySocket);
+    if (discoverySocket !== '') this.#sockets.own.set(discoverySocket, 'router discovery for the hosts of pairs');
+    if (groupSocket !== '') this.#sockets.own.set(groupSocket, 'ABX takes packets to groups by it');
+    this.groups = new PuntGroups(this.at, this.#sockets, this.ports, groupSocket);
     const isOwn = (index: number) => this.interconnects.isOwn(index);
+    const abx = new PuntAbx(this.at, this.groups);
     for (const part of [
       new PuntXconnects(this.at, isOwn),
       new PuntSpans(this.at, isOwn),
-      new PuntAbx(this.at),
+      abx,
       this.#sockets,
       new PuntHosts(this.at, this.ports, this.reasons),
       new PuntRedirects(this.at),
@@ -92,6 +100,11 @@ export class Punts {
     await this.interconnects.read();
     await this.discovery.open();
     this.at.noteNames();
+    if (this.#gaps.get('abx') === undefined) {
+      await this.groups.open();
+      // packets wait for the rules that VPP has
+      await this.#parts.get('abx')?.held();
+    }
     this.#stop = this.at.client.on(swInterfaceEvent, ({ sw_if_index, deleted }) => {
       if (!deleted) return;
       const name = this.at.name(sw_if_index);
@@ -102,6 +115,7 @@ export class Punts {
   close(): void {
     this.#stop();
     this.discovery.close();
+    this.groups.close();
   }
 
   /** What this VPP cannot do of it, with the reason. */
@@ -189,6 +203,12 @@ export class Punts {
     const ordered = [...held.filter(({ kind }) => kind === 'punt'), ...held.filter(({ kind }) => kind !== 'punt')];
     for (const object of ordered) await this.delete(object);
     await this.discovery.remove();
+    await this.leave();
+  }
+
+  /** Has VPP do by itself what lcpd does for packets while it runs. */
+  async leave(): Promise<void> {
+    await this.#quietly(() => this.groups.leave());
   }
 
   /** Takes off what is on an interface that goes. */
@@ -218,6 +238,7 @@ export class Punts {
         await this.#part(punt).set(punt as never);
       });
     }
-    return this.facts.read();
+    const areNotes = await this.groups.looked((again) => this.#quietly(again));
+    return (await this.facts.read()) || areNotes;
   }
 }

@@ -61,6 +61,8 @@ export class PuntSockets implements PuntPart<'socket'> {
   readonly feature = 'socket';
   /** Path that clients write to, '' when VPP has none. */
   server = '';
+  /** Paths of lcpd's own, and what for. */
+  readonly own = new Map<string, string>();
   readonly #at: PuntContext;
   readonly #ports: PuntPorts;
   readonly #reasons: PuntReasons;
@@ -98,6 +100,11 @@ export class PuntSockets implements PuntPart<'socket'> {
     });
   }
 
+  /** All that VPP has. */
+  async all(): Promise<{ readonly match: PuntMatch; readonly path: string }[]> {
+    return (await Promise.all([L4, PROTO, EXCEPTION].map((type) => this.#rows(type)))).flat();
+  }
+
   /** Those that VPP keeps under one key: a UDP port of IPv6 and an ICMPv6 type are one number there. */
   async there(match: PuntMatch): Promise<{ readonly match: PuntMatch; readonly path: string } | undefined> {
     const { type } = puntOf(match, this.#reasons);
@@ -115,6 +122,7 @@ export class PuntSockets implements PuntPart<'socket'> {
     if (!path.startsWith('/') || path.includes('\0') || length >= PATH_SIZE)
       throw conflict(punt, 'the path of a socket is absolute and of at most 107 bytes', 'give the client another path');
     if (path === this.server) throw conflict(punt, `${path} is VPP's own end`, 'give the client another path');
+    if (this.own.has(path)) throw conflict(punt, `${path} is lcpd's own socket`, 'give the client another path');
   }
 
   async set(punt: ToSocket): Promise<void> {
@@ -122,6 +130,8 @@ export class PuntSockets implements PuntPart<'socket'> {
     const { memory } = this.#at;
     const { match, path } = punt;
     const there = await this.there(match);
+    const own = this.own.get(there?.path ?? '');
+    if (own !== undefined) throw conflict(punt, `lcpd has VPP hand ${matchText(match)} over to itself: ${own}`);
     if (there !== undefined && matchText(there.match) === matchText(match)) {
       if (there.path === path) return memory.keep(punt);
       if (!memory.known(punt).some((known) => known.path === there.path))
@@ -167,8 +177,7 @@ export class PuntSockets implements PuntPart<'socket'> {
   async held(): Promise<ToSocket[]> {
     const known = this.#at.memory.of('socket');
     if (known.length === 0) return [];
-    const rows = (await Promise.all([L4, PROTO, EXCEPTION].map((type) => this.#rows(type)))).flat();
-    const there = new Map(rows.map(({ match, path }) => [matchText(match), path]));
+    const there = new Map((await this.all()).map(({ match, path }) => [matchText(match), path]));
     return known.filter(({ match, path }) => there.get(matchText(match)) === path);
   }
 }

@@ -22,6 +22,8 @@ const PREFIX = 'lcpd ';
 const FIRST_OTHER = 0x0f00_0000;
 /** Tables in which everything is punted. */
 const PUNT = 0x0eff_ffff;
+/** Table in which what CNFs send to groups is looked up (groupentries.ts); of IPv4 alone. */
+const GROUPS = 0x0eff_fffe;
 /** Handles of tables above: their numbers do not fit into them. */
 const FIRST_FAR_HANDLE = 0xf000_0000;
 const MAX_NEAR = 0x1000_0000;
@@ -96,6 +98,7 @@ export class Tables {
   /** VPP tables that others have, by family and number. */
   readonly #foreign = new Set<string>();
   readonly #punts = new Set<Family>();
+  #hasGroups = false;
   #nextFar = FIRST_FAR_HANDLE;
 
   /** `first` is the namespace whose tables keep their numbers. */
@@ -124,7 +127,8 @@ export class Tables {
         });
       else if (named?.family === family) this.#add(named.netns, family, named.table, id, false).isFound = true;
       else if (id === PUNT && name.startsWith(PREFIX) && family !== MPLS) this.#punts.add(family);
-      else if (family === MPLS || id >= PUNT) this.#foreign.add(`${family}:${id}`);
+      else if (id === GROUPS && name.startsWith(PREFIX) && family === 4) this.#hasGroups = true;
+      else if (family === MPLS || id >= GROUPS) this.#foreign.add(`${family}:${id}`);
       else if (id !== 0) this.#add(this.#first, family, id, id, true);
     }
     for (const family of [4, 6] as const) this.#add(this.#first, family, MAIN, 0, true);
@@ -208,7 +212,7 @@ export class Tables {
 
   #numberFor(netns: string, family: RouteFamily, table: number): number {
     if (netns === this.#first && family === MPLS) return 0;
-    if (netns === this.#first && table < PUNT) return table;
+    if (netns === this.#first && table < GROUPS) return table;
     return this.#freeNumber(family);
   }
 
@@ -246,6 +250,29 @@ export class Tables {
 
   puntTable(): number {
     return PUNT;
+  }
+
+  /** Makes the table for groups; `fill` writes what it consists of. Doing it again does nothing. */
+  async needGroups(fill: (vpp: number) => Promise<void>): Promise<number> {
+    if (!this.#hasGroups) {
+      await this.#addDel(true, 4, GROUPS, `${PREFIX}groups`);
+      await fill(GROUPS);
+      this.#hasGroups = true;
+    }
+    return GROUPS;
+  }
+
+  /** Ends that table; `empty` takes out what it consists of. */
+  async dropGroups(empty: (vpp: number) => Promise<void>): Promise<void> {
+    if (!this.#hasGroups) return;
+    await empty(GROUPS);
+    await this.#addDel(false, 4, GROUPS, `${PREFIX}groups`);
+    this.#hasGroups = false;
+  }
+
+  /** The table for groups, undefined where there is none. */
+  groupTable(): number | undefined {
+    return this.#hasGroups ? GROUPS : undefined;
   }
 
   /** Takes a kernel table in. */

@@ -81,6 +81,7 @@ describe('values', () => {
         ethertypes: [],
         osi: [],
         discoverySocket: '/tmp/x/nd.sock',
+        groupSocket: '/tmp/x/groups.sock',
       },
       workers: 1,
       memoryBytes: 4 * 2 ** 30,

@@ -54,6 +54,16 @@ describe('interfaces that are down', () => {
   });
 });
 
+it('what a data plane has of a punt but in part is a note of it, too', async () => {
+  const any = [0, 65535] as const;
+  const rule = { permit: true, source: 'any', destination: 'any', protocol: 89, flagsMask: 0, flagsValue: 0 };
+  const ingress = [{ ...rule, sourcePorts: any, destinationPorts: any }];
+  await configured(
+    ask('routing', { type: 'abx', interface: 'eth1', vrf: 0, withoutCnfVrf: true, ingress, egress: [] }),
+  );
+  expect(w.punts.find('routing')).toMatchObject({ state: 'CREATED', notes: ['half of it'] });
+});
+
 describe('a capture', () => {
   it('is of the TAPs of a punt', async () => {
     w.env.interfaces.set('p9', place());

@@ -52,6 +52,7 @@ export function fakeEnv(): FakeEnv {
       unsupported,
       serverSocket: '/run/vpp/punt.sock',
       reasons: [{ name: 'ipsec4-no-such-tunnel', number: 2 }],
+      notes: (punt) => (punt.feature === 'abx' && punt.from === 'eth1' ? ['half of it'] : []),
       takenBy: (match) => (match.by === 'port' && match.port === 4789 ? 'VXLAN' : undefined),
     },
     interface: (name) => interfaces.get(name),

@@ -106,6 +106,7 @@ export async function openDriver(
       statsSocket: `${fake.path}.stats`,
       pairBackend: 'linux-cp',
       discoverySocket: '',
+      groupSocket: '',
       namespaces: ['cp'],
       ifindexOf: () => undefined,
       ...options,

@@ -91,6 +91,8 @@ export class FakeState {
   /** Routes by table, prefix and source, as they were given. */
   readonly routes = new Map<string, Values>();
   readonly mroutes = new Map<string, Values>();
+  /** Commands that it was given. */
+  readonly commands: string[] = [];
   readonly mplsRoutes = new Map<string, Values>();
   readonly neighbors = new Map<string, Values>();
   readonly sources = new Map<number, Values>();

@@ -21,6 +21,7 @@ const connected = async (links: FakeLinks): Promise<Opened> => {
       statsSocket,
       pairBackend: 'attach',
       discoverySocket: '',
+      groupSocket: '',
       namespaces: ['cp'],
       ifindexOf: (_netns, name) => links.ifindexOf(name),
     },

@@ -8,6 +8,7 @@ import * as ip from '../../../src/vpp/api/ip.ts';
 import * as mpls from '../../../src/vpp/api/mpls.ts';
 import { ipMrouteAddDel, ipMrouteDump } from '../../../src/vpp/api/mroute.ts';
 import * as route from '../../../src/vpp/api/route.ts';
+import { cliInband } from '../../../src/vpp/api/vpe.ts';
 import type { FibPathInput } from '../../../src/vpp/routebatch.ts';
 import type { Talk } from './talk.ts';
 
@@ -138,6 +139,14 @@ async function multicast(talk: Talk, { loop, other }: Subjects): Promise<void> {
     await talk.list(ipMrouteDump, { table: { table_id: 0 } }, ours);
   }
   await talk.ask(ipMrouteAddDel, { is_add: true, route: { table_id: 99, prefix: mprefix, paths } });
+  // a way that VPP's API does not find again, so that only the command that made it ends it
+  const entry = 'table 0 10.1.0.8 239.1.1.8';
+  const ways = [`add ${entry} via loop0 Accept`, `add ${entry} via ip4-lookup-in-table 0 Forward`];
+  for (const cmd of [...ways, `del ${entry}`, `del ${entry}`]) {
+    await talk.ask(cliInband, { cmd: `ip mroute ${cmd}` });
+    await talk.list(ipMrouteDump, { table: { table_id: 0 } }, ours);
+  }
+  await talk.ask(cliInband, { cmd: 'ip mroute add table 99 10.1.0.8 239.1.1.8 via ip4-lookup-in-table 0 Forward' });
 }
 
 export async function converseFib(talk: Talk, subjects: Subjects): Promise<void> {

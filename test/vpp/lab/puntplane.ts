@@ -79,6 +79,7 @@ export class PuntLab {
         statsSocket: this.real.statsSocket,
         pairBackend: 'attach',
         discoverySocket: '',
+        groupSocket: `${this.lab.dir}/groups.sock`,
         namespaces: [''],
         ifindexOf: () => undefined,
         pollMs: 200,
