@@ -23,6 +23,9 @@ export const hostAlias = (phy: string): string => `lcpd ${phy}`;
 /** Of the TAPs of interconnects, by which data planes find theirs: 'lcpd punt NAME'. */
 const WIRE_ALIAS = 'lcpd punt ';
 
+/** Whether it is the CNF's device of an interconnect. */
+export const isWire = ({ kind, alias }: Link): boolean => kind === 'tun' && alias?.startsWith(WIRE_ALIAS) === true;
+
 /** The phy whose host this link is, '' when it is none of ours. */
 export const phyOfAlias = ({ kind, alias }: Link): string =>
   kind === 'tun' && alias?.startsWith('lcpd ') === true && !alias.startsWith(WIRE_ALIAS) ? alias.slice(5) : '';

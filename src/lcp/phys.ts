@@ -5,6 +5,7 @@ import * as k from '../netlink/uapi.ts';
 import type { Phy, PhySource } from './dataplane.ts';
 import type { DeltaTable } from './delta.ts';
 import type { Namespace } from './namespace.ts';
+import { isWire } from './pairs.ts';
 import { INTERCONNECT_PHY } from './puntobjects.ts';
 
 /** ARPHRD_ETHER: what a TAP can stand for. */
@@ -43,9 +44,14 @@ export class KernelPhys implements PhySource {
 
   /** By its name or an alternative one. */
   byName(phy: string): Phy | undefined {
-    const interconnect = this.#delta?.row('interconnect', phy)?.actual;
-    if (interconnect?.kind === 'interconnect' && interconnect.link !== 'phy') return INTERCONNECT;
-    for (const l of this.#own.links.values()) if (l.name === phy || l.altnames.includes(phy)) return phyOf(l);
+    const { actual, desired } = this.#delta?.row('interconnect', phy) ?? {};
+    for (const object of [actual, desired]) {
+      if (object?.kind !== 'interconnect' || object.link === 'phy') continue;
+      // one without a MAC address is what a data plane that has ended left of it; its device here is the CNF's
+      return actual?.kind === 'interconnect' && actual.mac !== '' ? INTERCONNECT : undefined;
+    }
+    for (const l of this.#own.links.values())
+      if ((l.name === phy || l.altnames.includes(phy)) && !isWire(l)) return phyOf(l);
     return undefined;
   }
 
