@@ -60,6 +60,7 @@ export class Punting {
       interface: (name) => places.interface(name),
       hasTable: (family, table) => places.hasTable(family, table, this.#mirrored),
       netns: (name) => netnsIdentity(name === '' ? '/proc/self/ns/net' : netnsPath(name)),
+      mirrored: this.#mirrored,
       allocCidr: config.punt.interconnectAllocCidr,
       memifDirectory: config.punt.memifDirectory,
     };
@@ -99,9 +100,8 @@ export class Punting {
 
   #route(ends: readonly RoutedEnd[]): void {
     this.#routed = ends;
-    const netns = this.#mirrored;
     this.#devices.wantHosts(
-      ends.map(({ phy: name, addresses, table, mtu }) => ({ netns, name, addresses, table, mtu })),
+      ends.map(({ netns, phy: name, addresses, table, mtu }) => ({ netns, name, addresses, table, mtu })),
     );
     // at once: what a former life has made is not to be deleted before it is asked for again
     this.#parts.repair();
@@ -119,7 +119,7 @@ export class Punting {
 
   /** Interconnects that are to be pairs. */
   pairSpecs(): PairSpec[] {
-    return this.#routed.map(({ phy }) => ({ phy, host: phy, netns: this.#mirrored, type: 'tap' }));
+    return this.#routed.map(({ phy, netns }) => ({ phy, host: phy, netns, type: 'tap' }));
   }
 
   /** Those of CNFs, those that are not there included. */

@@ -12,7 +12,7 @@ import type { HeldObject, LinkChange, LinkControl, LinkFacts, OperationResult } 
 import type { Link, Pair, Subif } from '../lcp/objects.ts';
 import { INTERCONNECT_PHY } from '../lcp/puntobjects.ts';
 import { closeFd, errnoName } from '../lib/libc.ts';
-import { native, PORT_HOSTLESS, PORT_INTERCONNECT, PORT_WIRE_TAP, SIZE } from './native.ts';
+import { native, PORT_HOSTLESS, PORT_INTERCONNECT, PORT_WIRE_MEMIF, PORT_WIRE_TAP, SIZE } from './native.ts';
 import { decodePorts, encodeLink, encodePair, encodeSubif, type Lookups, type Port } from './port.ts';
 
 const MAX_PORTS = 256;
@@ -176,7 +176,7 @@ export class Devices {
       const free = this.#unguard(before?.phyIfindex ?? 0, pair.phy);
       return free.ok ? { ok: true, handle: held } : free;
     }
-    if (on !== undefined && ((on.flags & PORT_WIRE_TAP) === 0 || pair.type !== 'tap'))
+    if (on !== undefined && ((on.flags & (PORT_WIRE_TAP | PORT_WIRE_MEMIF)) === 0 || pair.type !== 'tap'))
       return {
         ok: false,
         code: 'PORT_REFUSED',

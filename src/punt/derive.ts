@@ -32,6 +32,8 @@ export interface CnfDevice {
 /** An interconnect that the control plane is to have as an interface: its pair, and what its host is given. */
 export interface RoutedEnd {
   readonly phy: string;
+  /** Namespace of the host. */
+  readonly netns: string;
   readonly addresses: readonly string[];
   readonly table: number;
   readonly mtu: number;
@@ -223,14 +225,24 @@ class Pass {
     else this.#punts.set(key, punt);
   }
 
+  /**
+   * Whether a link's layer 3 is a pair on it. Where the CNF lives in the router's own namespace, the kernel has both ends of
+   * the subnet, and routes by itself what is for either.
+   */
+  #isRouted({ wish }: Link): boolean {
+    const { plane, netns, mirrored } = this.#env;
+    if (!plane.opensPhys) return false;
+    return wish.customName !== '' || (wish.addresses.length > 0 && wish.netnsId !== netns(mirrored));
+  }
+
   /** Who asks on an interconnect for what is behind the data plane is answered by it. */
   #proxies(): void {
     const { plane } = this.#env;
-    for (const { object, wish } of this.#readyLinks) {
+    for (const link of this.#readyLinks) {
+      const { object, wish } = link;
       const whole = wish.lender === '' ? [] : wish.peerAddresses.map(subnetOf);
       // a data plane without interfaces of its own has no address there either
-      const own =
-        plane.opensPhys && wish.customName === '' ? wish.addresses.map((a) => a.slice(0, a.indexOf('/'))) : [];
+      const own = plane.opensPhys && !this.#isRouted(link) ? wish.addresses.map((a) => a.slice(0, a.indexOf('/'))) : [];
       for (const [low, high] of [...whole, ...own.map((a) => [a, a] as const)]) {
         const family = low.includes(':') ? 6 : 4;
         if (plane.unsupported.has('proxy') || plane.unsupported.has(`proxy ${family}`)) continue;
@@ -244,12 +256,13 @@ class Pass {
     this.#proxies();
     const devices: CnfDevice[] = [];
     const routed: RoutedEnd[] = [];
-    for (const { object, wish } of this.#readyLinks) {
+    for (const link of this.#readyLinks) {
+      const { object, wish } = link;
       const { name, netns, netnsId, peerMac: mac, mtu } = object;
       const vrf = wish.vrfName === '' ? undefined : { name: wish.vrfName, table: wish.table };
       if (object.link === 'tap') devices.push({ netns, netnsId, name, mac, mtu, addresses: wish.peerAddresses, vrf });
-      if (this.#env.plane.opensPhys && wish.customName !== '')
-        routed.push({ phy: name, addresses: wish.addresses, table: wish.table, mtu });
+      if (this.#isRouted(link))
+        routed.push({ phy: name, netns: this.#env.mirrored, addresses: wish.addresses, table: wish.table, mtu });
     }
     return {
       plans: this.#plans,

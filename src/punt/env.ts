@@ -13,6 +13,8 @@ export interface PuntEnv {
   hasTable(family: 4 | 6, table: number): boolean;
   /** Identity of a network namespace ("dev:ino"), undefined: there is none of that name. '' is lcpd's own. */
   netns(name: string): string | undefined;
+  /** Namespace that the router's layer 3 is in, '' is lcpd's own: hosts of routed interconnects are made there. */
+  readonly mirrored: string;
   /** Subnets of interconnects are cut from it. */
   readonly allocCidr: string;
   /** Directory of memif sockets. */

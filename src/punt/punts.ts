@@ -32,8 +32,8 @@ export interface PuntParts {
   readonly journal: Journal;
   readonly rows: {
     want(kind: 'interconnect' | 'punt', key: string, object: Interconnect | Punt | undefined): void;
-    row(kind: 'interconnect' | 'punt', key: string): HeldRow | undefined;
-    isOpen(kind: 'interconnect' | 'punt', key: string): boolean;
+    row(kind: 'interconnect' | 'pair' | 'punt', key: string): HeldRow | undefined;
+    isOpen(kind: 'interconnect' | 'pair' | 'punt', key: string): boolean;
     rows(kind: 'interconnect'): Iterable<HeldRow>;
     invalidate(kind: 'punt', key: string): void;
   };

@@ -24,15 +24,20 @@ const STATES: Readonly<Record<Exclude<Plan['state'], 'ready'>, PuntState>> = {
 type Rows = PuntParts['rows'];
 
 /** What stands open of the objects of a plan. */
-function openOf(plan: Plan, rows: Rows): { failures: NonNullable<HeldRow['failure']>[]; isOpen: boolean } {
+function openOf(
+  plan: Plan,
+  derived: Derived,
+  rows: Rows,
+): { failures: NonNullable<HeldRow['failure']>[]; isOpen: boolean } {
   const failures: NonNullable<HeldRow['failure']>[] = [];
   let isOpen = false;
-  const look = (kind: 'interconnect' | 'punt', key: string): void => {
+  const look = (kind: 'interconnect' | 'pair' | 'punt', key: string): void => {
     const failure = rows.row(kind, key)?.failure;
     if (failure !== undefined) failures.push({ ...failure, message: `${kind} ${key}: ${failure.message}` });
     if (rows.isOpen(kind, key)) isOpen = true;
   };
   for (const key of plan.interconnects) look('interconnect', key);
+  for (const { phy } of derived.routed) if (plan.interconnects.includes(phy)) look('pair', phy);
   for (const key of plan.punts) look('punt', key);
   return { failures, isOpen };
 }
@@ -41,16 +46,17 @@ function openOf(plan: Plan, rows: Rows): { failures: NonNullable<HeldRow['failur
 export function progressOf(plan: Plan, derived: Derived, rows: Rows, devices: PuntParts['devices']): Progress {
   const { state, reasons, hint } = plan;
   if (state !== 'ready') return { state: STATES[state], reasons, hint, attempts: 0, since: 0 };
-  const { failures, isOpen } = openOf(plan, rows);
+  const { failures, isOpen } = openOf(plan, derived, rows);
   const refused = failures.map(({ message }) => message);
   let attempts = Math.max(0, ...failures.map((f) => f.attempts));
   let isWaiting = isOpen;
-  for (const { netns, name } of derived.devices) {
+  const hosts = derived.routed.map(({ netns, phy: name }) => ({ netns, name, what: 'host' }));
+  for (const { netns, name, what } of [...derived.devices.map((d) => ({ ...d, what: 'device' })), ...hosts]) {
     if (!plan.interconnects.includes(name)) continue;
     const device = devices.state(netns, name);
     if (device === 'absent') isWaiting = true;
     else if (device !== 'settled') {
-      refused.push(`device ${name}: ${device.reason}`);
+      refused.push(`${what} ${name}: ${device.reason}`);
       attempts = Math.max(attempts, device.attempts);
     }
   }

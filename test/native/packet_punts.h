@@ -86,6 +86,7 @@ void test_abx(void);
 void test_proxy(void);
 void test_lender(void);
 void test_deliver(void);
+void test_relay(void);
 void test_police(void);
 void test_punts_fuzz(uint64_t seed);
 

@@ -215,6 +215,7 @@ int main(int argc, char **argv) {
   test_proxy();
   test_lender();
   test_deliver();
+  test_relay();
   test_police();
   test_punts_fuzz(seed);
   puts("packet_punts_test: ok");

@@ -6,10 +6,11 @@ import { existsSync, statSync } from 'node:fs';
 import { memifSuffix } from '../../src/punt/names.ts';
 import { MemifClient } from './lab/memifclient.ts';
 import { pidsIn } from './lab/netns.ts';
-import { hexOf, ODD_FILTER, oddFrames, typedFrame } from './lab/oddframes.ts';
+import { hexOf, ODD_FILTER, ODD_SOURCE, oddFrames, typedFrame } from './lab/oddframes.ts';
 import { waitFor } from './lab/process.ts';
 import { type Entry, Punts } from './lab/punts.ts';
 import { abx, bgp, embeddedOnly, framesTo, ospf, toMac } from './lab/puntscene.ts';
+import { frameOf, udpPacket } from './lab/rawframes.ts';
 import { Sniffer } from './lab/sniffer.ts';
 import { Pinger, reachable, sendFrames } from './lab/traffic.ts';
 import { type Lab, system } from './lab.ts';
@@ -19,8 +20,9 @@ interface Memif {
   readonly secret: string;
   /** Of the interconnect. */
   readonly name: string;
-  /** Of the CNF's side. */
+  /** Of the CNF's side, and of the data plane's. */
   readonly mac: string;
+  readonly gateway: string;
 }
 
 /** The memif of a punt by the selector of the data plane's side. */
@@ -29,7 +31,13 @@ async function memifOf(punts: Punts, punt: string, selector: string): Promise<Me
   const link = row?.links.find(({ vppSelector }) => vppSelector === selector);
   if (row === undefined || link === undefined) throw new Error(`${punt} has no link ${selector}`);
   const secret = memifSuffix(row.id, selector);
-  return { path: `${punts.lab.dir}/memif/memif-${secret}.sock`, secret, name: link.vpp.name, mac: link.cnf.mac };
+  return {
+    path: `${punts.lab.dir}/memif/memif-${secret}.sock`,
+    secret,
+    name: link.vpp.name,
+    mac: link.cnf.mac,
+    gateway: link.vpp.mac,
+  };
 }
 
 const connect = async (lab: Lab, { path, secret }: Memif): Promise<MemifClient> => {
@@ -213,6 +221,60 @@ system(
     const still = await drops();
     await reachable(h0, '10.0.1.2');
     t.equal(await drops(), still, 'and it takes all again');
+  },
+  embeddedOnly,
+);
+
+system(
+  '23 DHCP_PROXY over memif: the link is an interface of the router, with neighbours and routes, until it goes',
+  async (t, lab) => {
+    const punts = new Punts(lab);
+    const c1 = await lab.addNetns('c1');
+    await punts.start();
+    const h0 = lab.ns('h0');
+    await punts.configure({ name: 'relay', type: 'dhcp-proxy', netns: c1, l3: 'ipv4', interconnect: 'memif' });
+    await punts.is('relay', 'CREATED');
+    const memif = await memifOf(punts, 'relay', 'vpp/vrf/0');
+    await lab.waitLink('cp', memif.name);
+    const cnf = await connect(lab, memif);
+    const [mine, ours] = [memif.mac, memif.gateway].map((mac) => mac.replaceAll(':', ''));
+    const ask = Buffer.from(`0001080006040001${mine}c0a86f02000000000000c0a86f01`, 'hex');
+    const question = typedFrame('ff:ff:ff:ff:ff:ff', 0x0806, ask, memif.mac).toString('hex');
+    cnf.send(question);
+    const answer = await waitFor('an ARP answer', () => cnf.got().find((hex) => hex.slice(40, 44) === '0002'));
+    t.equal(answer.slice(44, 64), `${ours}c0a86f01`, 'the kernel answers for its address');
+
+    t.ok(await reachable(h0, '10.0.0.1'), 'the client is known');
+    const arrived = await Sniffer.on(lab, h0, 'eth0', 'in', 'udp port 7000');
+    cnf.send(
+      frameOf(memif.gateway, memif.mac, udpPacket('192.168.111.2', '10.0.0.2', 7000, Buffer.from('x'))).toString('hex'),
+    );
+    const [routed = ''] = await arrived.seen(1);
+    t.equal(routed.slice(44, 46), '3f', 'what the CNF sends to a client is routed, TTL less one');
+    const back = udpPacket('10.0.0.2', '192.168.111.2', 7001, Buffer.from('y'));
+    await sendFrames(h0, 'eth0', [
+      frameOf((await lab.waitLink('cp', 'e0')).address ?? '', ODD_SOURCE, back).toString('hex'),
+    ]);
+    const came = await waitFor('a packet of the client', () => cnf.got().find((hex) => hex.endsWith('79')));
+    t.equal(came.slice(0, 24), `${mine}${ours}`, 'and what a client sends reaches it');
+    t.equal(came.slice(44, 46), '3f');
+
+    const { pid = 0 } = (await punts.lcpd.status()).dataplane;
+    process.kill(pid, 'SIGKILL');
+    await cnf.is(/^closed /);
+    const next = await reconnect(lab, memif);
+    await punts.lcpd.synced();
+    next.send(question); // the kernel has lost its neighbours with the carrier
+    await waitFor('a packet of the client at the next life', async () => {
+      await sendFrames(h0, 'eth0', [
+        frameOf((await lab.waitLink('cp', 'e0')).address ?? '', ODD_SOURCE, back).toString('hex'),
+      ]);
+      return next.got().some((hex) => hex.endsWith('79'));
+    });
+    t.pass('over the forwarder’s death too');
+    await punts.configure();
+    await lab.waitNoLink('cp', memif.name);
+    await waitFor('no socket to be left', () => !existsSync(memif.path));
   },
   embeddedOnly,
 );

@@ -30,6 +30,7 @@ function randomEntry(lab: Lab, random: Random, name: string): Entry {
     { name, type: 'to-host', netns, l3: 'all', l4: 'udp', port: random.pick([9000, 9001]) },
     { name, type: 'ip-redirect', netns, l3: 'ipv4', tx: interface1, 'next-hop': ['10.0.1.2'] },
     { name, type: 'police', netns, scope: random.pick(['arp', 'ipv6']), rate: 100_000 },
+    { name, type: 'dhcp-proxy', netns, l3: random.pick(['ipv4', 'all']) },
   ]);
 }
 

@@ -1,12 +1,13 @@
 /**
  * Punts and VRFs, on a kernel that has them: an ABX waits for the very VRF and gives its CNF one; a HAIRPIN's new interface is
- * in the table that it was asked for.
+ * in the table that it was asked for, and so is a DHCP relay's link.
  */
+import { addServer, DhcpClient, relayDevice } from '../system/lab/dhcp.ts';
 import { ip, ipJson } from '../system/lab/netns.ts';
 import { waitFor } from '../system/lab/process.ts';
 import { Punts } from '../system/lab/punts.ts';
 import { embeddedOnly, ospf } from '../system/lab/puntscene.ts';
-import { reachable } from '../system/lab/traffic.ts';
+import { ping, reachable } from '../system/lab/traffic.ts';
 import { type Lab, system } from '../system/lab.ts';
 
 interface Device {
@@ -112,6 +113,58 @@ system(
     await punts.configure();
     await punts.noTaps('c1');
     await lab.waitNoLink('cp', 'hp0');
+  },
+  embeddedOnly,
+);
+
+system(
+  '23 a DHCP_PROXY of a VRF: its link is in that VRF, so clients renew by unicast there, and nobody else reaches it',
+  async (t, lab) => {
+    const punts = new Punts(lab);
+    const cnf = await lab.addNetns('c1');
+    await punts.start();
+    const [cp, h0, h1] = [lab.ns('cp'), lab.ns('h0'), lab.ns('h1')];
+    await enslave(lab, 0, 'five', 5);
+    const relay = { name: 'relay', type: 'dhcp-proxy', netns: cnf, vrf: 5, l3: 'all', 'without-cnf-vrf': true };
+    await punts.configure(relay);
+    await punts.is('relay', 'CREATED');
+    const dev = await relayDevice(cnf);
+    t.equal((await devices(cp)).find(({ ifname }) => ifname === dev)?.master, 'five');
+    await ip(cnf, 'route', 'add', 'default', 'via', '192.168.111.1');
+    await ip(cnf, '-6', 'route', 'add', 'default', 'via', 'fd6c:6370:6400::1');
+    for (const address of ['192.168.111.2', 'fd6c:6370:6400::2']) {
+      t.ok(await reachable(h0, address), `a client of the VRF reaches ${address}`);
+      t.equal((await ping(h1, address, { count: 2 })).received, 0, 'another one does not');
+    }
+    for (const address of ['192.168.111.1', '10.0.0.2', 'fd6c:6370:6400::1', 'fd00:0::2'])
+      t.ok(await reachable(cnf, address), `the CNF reaches ${address}`);
+    t.equal((await ping(cnf, '10.0.1.2', { count: 2 })).received, 0, 'and nobody outside of the VRF');
+    await punts.lcpd.synced();
+    const [inside] = await punts.lcpd.lookup(['192.168.111.2'], '--vrf', 'five');
+    t.match(inside, { type: 'unicast', paths: [{ dev }] });
+
+    addServer(lab, cnf, dev);
+    await ip(h0, 'address', 'del', '10.0.0.2/24', 'dev', 'eth0');
+    const client = new DhcpClient(lab, 4);
+    t.match(await client.bound(), /^BOUND 10\.0\.0\.1[0-5][0-9] 192\.168\.111\.2$/);
+    t.ok(await client.renewed(), 'by unicast');
+    await client.stop();
+    t.match(await new DhcpClient(lab, 6).bound(), /^BOUND6 /);
+
+    await ip(cp, 'link', 'del', 'five');
+    await punts.is('relay', 'PENDING', /table 5 for IPv4 does not exist/);
+    await punts.noTaps('c1');
+    await lab.waitNoLink('cp', dev);
+    await enslave(lab, 0, 'six', 5);
+    await punts.is('relay', 'CREATED');
+    await lab.waitLink('cp', dev);
+    t.equal((await devices(cp)).find(({ ifname }) => ifname === dev)?.master, 'six', 'whatever its name is');
+    await relayDevice(cnf);
+    await ip(cnf, '-6', 'route', 'add', 'default', 'via', 'fd6c:6370:6400::1');
+    t.ok(await reachable(h0, 'fd6c:6370:6400::2'), 'and it works in the next one');
+    await punts.configure();
+    await punts.noTaps('c1');
+    await lab.waitNoLink('cp', dev);
   },
   embeddedOnly,
 );

@@ -102,7 +102,7 @@ static struct port_entry *interconnect(lcpfwd *f, uint32_t id) {
 int32_t lcpfwd_port_host(lcpfwd *f, uint32_t id, const struct lcpfwd_port *p, int32_t tap_fd, char *errtext) {
   char text[ERRTEXT] = "";
   struct port_entry *e = interconnect(f, id);
-  int err = !e ? -ENOENT : !(e->flags & LCPFWD_PORT_WIRE_TAP) ? -EOPNOTSUPP : 0;
+  int err = !e ? -ENOENT : !(e->flags & (LCPFWD_PORT_WIRE_TAP | LCPFWD_PORT_WIRE_MEMIF)) ? -EOPNOTSUPP : 0;
   if (!err && tap_fd < 0) {
     port_host(e, NULL); /* first, so that nothing more is punted there */
     subif_close_all(f->writer, id);

@@ -3,8 +3,9 @@
  * A port's clients are of the first table that it looks addresses up in besides that of our own addresses, which is
  * where a relay says it is for. Every relay of that table gets a request, by its own source. To a server packets are
  * routed in the server's table, but to the neighbour of an interconnect they leave by that, as the frame is known.
- * A reply is one to the source of a relay: it is taken wherever the router takes it as its own, and on an interconnect,
- * which has no addresses that a lookup would find. Packets that are the relay's never reach the host.
+ * A reply is one to the source of a relay: it is taken wherever the router takes it as its own, on an interconnect
+ * without a host, which has no addresses that a lookup would find, and on that of the relay's server, whatever becomes
+ * of its host. Packets that are the relay's never reach the host.
  * Partial checksums have not left the machine and are not looked at.
  */
 #include "own.h"
@@ -135,10 +136,23 @@ static int find(void *with, uint32_t number, struct relay_interface *out) {
   return 1;
 }
 
-/* The table that a reply came in by. An interconnect has none: there it is the one of the server that it is from. */
-static uint32_t domain_of(const struct punt_relay *r, const struct port_entry *port, const uint8_t *server) {
+/* Is id the interconnect that requests to one of the relay's servers leave by? */
+static int is_peer(const struct datapath *d, const struct punt_relay *r, const struct port_entry *port, unsigned id) {
+  const struct punt_target *t = program_targets(d->punts);
+  for (unsigned i = 0; i < r->config.n_servers; i++)
+    if (r->peer[i] && t[r->peer[i] - 1].port == id && t[r->peer[i] - 1].generation == LOAD(&port->generation)) return 1;
+  return 0;
+}
+
+/* Answers come back by it though no table may say so. */
+static int is_link(const struct datapath *d, const struct punt_relay *r, const struct port_entry *port, unsigned id) {
+  return (port_flags(port) & LCPFWD_PORT_HOSTLESS) || is_peer(d, r, port, id);
+}
+
+/* The table that a reply came in by. On a link to servers it is the one of the server that it is from. */
+static uint32_t domain_of(const struct datapath *d, const struct punt_relay *r, const struct port_entry *port, unsigned id, const uint8_t *server) {
   unsigned af = r->config.family;
-  if (!(port_flags(port) & LCPFWD_PORT_HOSTLESS)) return table_of(port, af, r->local);
+  if (!is_link(d, r, port, id)) return table_of(port, af, r->local);
   for (unsigned i = 0; i < r->config.n_servers; i++)
     if (!memcmp(r->config.server[i].address, server, af == LCPFWD_AF_INET ? 4 : 16)) return r->config.server[i].domain;
   return 0;
@@ -151,7 +165,7 @@ static void reply(struct datapath *d, const struct packet *p, const struct port_
   unsigned af = r->config.family;
   struct finding with = {d, in->ip + (af == LCPFWD_AF_INET ? 16 : 24), af};
   enum relay_fate fate = af == LCPFWD_AF_INET ? relay4_to_client(find, &with, in, out, &result)
-                                              : relay6_to_client(find, &with, domain_of(r, from, in->ip + 8), in, out, &result);
+                                              : relay6_to_client(find, &with, domain_of(d, r, from, p->in_port, in->ip + 8), in, out, &result);
   tell(d, fate, &result);
   if (fate != RELAY_SENT) return;
   const struct port_entry *port = port_get(d->region, result.number);
@@ -194,8 +208,8 @@ int relay_take(struct datapath *d, struct packet *p, int for_us) {
   struct relay_view in = {p->data + p->l3, p->len - p->l3, p->l3};
   const struct punt_relay *source = relay_by_source(d, af, in.ip + (af == LCPFWD_AF_INET ? 16 : 24)), *r = program_relays(d->punts);
   int right = (p->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) || relay_checksum_ok(&in), taken = 0;
-  int on_interconnect = (port_flags(port) & LCPFWD_PORT_HOSTLESS) && source;
-  if (!for_us && !on_interconnect) return 0;
+  int on_link = source && is_link(d, source, port, p->in_port);
+  if (!for_us && !on_link) return 0;
   switch (relay_direction(NULL, &in)) {
     case RELAY_TO_SERVER:
       if (!for_us) return 0;

@@ -124,10 +124,10 @@ static int port_open(struct server *s, unsigned id, int tap, char *text) {
   return undo ? undo : err;
 }
 
-/* Another host for a port whose wire is a TAP (tap < 0: none), while it forwards. Its wire stays watched. */
+/* Another host for a port whose wire is no phy (tap < 0: none), while it forwards. Its wire stays watched. */
 static int host_set(struct server *s, unsigned id, int tap) {
   struct port_io *was = s->set->io[id], *now;
-  if (!was || was->wire->kind != WIRE_TAP) return -EINVAL;
+  if (!was || was->wire->kind == WIRE_PHY) return -EINVAL;
   now = malloc(sizeof *now);
   if (!now) return -ENOMEM;
   *now = *was;

@@ -160,7 +160,8 @@ describe('punts derived from requests', () => {
     });
     expect(d.routed).toEqual([]);
     env.opensPhys = true;
-    expect(derive(h).routed).toEqual([{ phy: 'hp0', addresses: ['10.5.0.1/24'], table: 5, mtu: 0 }]);
+    const end = { phy: 'hp0', netns: 'cp', addresses: ['10.5.0.1/24'], table: 5, mtu: 0 };
+    expect(derive(h).routed).toEqual([end]);
   });
 
   it('16: a span is beside everything else on its interface', () => {
@@ -292,6 +293,30 @@ describe('punts derived from requests', () => {
       p7: 'refused: failed to allocate subnet for interconnect: all of 192.168.111.0/30 is in use',
     });
     expect(states(derive(proxy(7))), 'what was let go is had at once').toEqual({ p7: 'ready' });
+  });
+
+  it('23: its link is routed by a pair where the data plane has no interfaces of its own, but not beside the CNF', () => {
+    const proxy = (netns: string, of: Partial<PuntRequest> = {}) =>
+      ask('p', { type: 'dhcp-proxy', l3: 'all', vrf: 0, withoutCnfVrf: false }, { netns, ...of });
+    const alone = (request: PuntRequest): Derived => derivePunts([request], env, new Allocations());
+    const proxies = (d: Derived): string[] => keys(d).filter((key) => key.startsWith('proxy '));
+    const [ours, subnet] = [
+      ['192.168.111.1', 'fd6c:6370:6400::1'],
+      ['192.168.111.1/30', 'fd6c:6370:6400::1/126'],
+    ];
+    expect([alone(proxy('c1')).routed, proxies(alone(proxy('c1')))], 'VPP has its own').toEqual([[], []]);
+    env.opensPhys = true;
+    for (const d of [alone(proxy('c1')), alone(proxy('')), alone(proxy('', { interconnect: 'memif' }))]) {
+      const [name] = [...d.interconnects.keys()];
+      expect(d.routed).toEqual([{ phy: name, netns: 'cp', addresses: subnet, table: 0, mtu: 0 }]);
+      expect(proxies(d), 'the kernel answers for its addresses').toEqual([]);
+    }
+    const beside = alone(proxy('cp'));
+    const [name] = [...beside.interconnects.keys()];
+    expect(beside.routed).toEqual([]);
+    expect(proxies(beside), 'nobody has them').toEqual(ours.map((address) => `proxy ${name} ${address}`));
+    env.namespaces.set('alias', env.namespaces.get('cp') ?? '');
+    expect(alone(proxy('alias')).routed, 'by another name').toEqual([]);
   });
 
   it('25: a namespace that is not there is waited for, and another of its name is another one', () => {

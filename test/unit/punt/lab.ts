@@ -34,6 +34,7 @@ export function fakeEnv(): FakeEnv {
   ]);
   const namespaces = new Map([
     ['', '4:1'],
+    ['cp', '4:5'],
     ['c1', '4:2'],
     ['c2', '4:3'],
   ]);
@@ -58,6 +59,7 @@ export function fakeEnv(): FakeEnv {
     interface: (name) => interfaces.get(name),
     hasTable: (family, table) => table === 0 || table === 254 || tables.has(`${family} ${table}`),
     netns: (name) => namespaces.get(name),
+    mirrored: 'cp',
     allocCidr: '192.168.111.0/24',
     memifDirectory: '/run/lcpd/memif',
   };
