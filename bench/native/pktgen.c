@@ -185,7 +185,7 @@ static struct rtnl_link_stats link_stats(const char *device) {
 }
 
 static int run_count(const struct options *o) {
-  int index = (int)if_nametoindex(o->device), err = o->drop ? lcpfwd_phy_guard(index, 1) : 0;
+  int index = (int)if_nametoindex(o->device), err = o->drop ? lcpfwd_phy_guard(index, 1, "") : 0;
   if (err) {
     errno = -err;
     die("tc classifier");
@@ -197,7 +197,7 @@ static int run_count(const struct options *o) {
   }
   struct rtnl_link_stats after = link_stats(o->device);
   double t = now() - start;
-  if (o->drop) err = lcpfwd_phy_guard(index, 0);
+  if (o->drop) err = lcpfwd_phy_guard(index, 0, "");
   /* 32 bit counters: the difference is right across a wrap. */
   uint32_t packets = after.rx_packets - before.rx_packets, dropped = after.rx_dropped - before.rx_dropped;
   printf("{\"packets\":%u,\"dropped\":%u,\"seconds\":%.6f,\"pps\":%.0f}\n", packets, dropped, t, packets / t);

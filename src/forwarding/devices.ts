@@ -12,6 +12,7 @@ import type { HeldObject, LinkChange, LinkControl, LinkFacts, OperationResult } 
 import type { Link, Pair, Subif } from '../lcp/objects.ts';
 import { INTERCONNECT_PHY } from '../lcp/puntobjects.ts';
 import { closeFd, errnoName } from '../lib/libc.ts';
+import type { Guards } from './guards.ts';
 import { native, PORT_HOSTLESS, PORT_INTERCONNECT, PORT_WIRE_MEMIF, PORT_WIRE_TAP, SIZE } from './native.ts';
 import { decodePorts, encodeLink, encodePair, encodeSubif, type Lookups, type Port } from './port.ts';
 
@@ -48,12 +49,14 @@ const wireOf = (port: Port): LinkFacts => ({
 export class Devices {
   readonly #forwarder: { readonly handle: bigint };
   readonly #links: LinkControl;
+  readonly guards: Guards;
   #ports = new Map<string, Port>();
   #byId: (Port | undefined)[] = [];
 
-  constructor(forwarder: { readonly handle: bigint }, links: LinkControl) {
+  constructor(forwarder: { readonly handle: bigint }, links: LinkControl, guards: Guards) {
     this.#forwarder = forwarder;
     this.#links = links;
+    this.guards = guards;
     this.refresh();
   }
 
@@ -158,9 +161,7 @@ export class Devices {
   #unguard(phyIfindex: number, phy: string): OperationResult {
     const isUsed = [...this.#ports.values()].some((port) => port.parent === 0 && port.phyIfindex === phyIfindex);
     if (phyIfindex === 0 || phyIfindex === INTERCONNECT_PHY || isUsed) return { ok: true };
-    const guard = native().phyGuard(phyIfindex, 0) as number;
-    if (guard < 0 && guard !== ENODEV) return refused('PHY_GUARD', guard, `guard of ${phy} cannot be removed`);
-    return { ok: true };
+    return this.guards.remove(phyIfindex, phy);
   }
 
   /** Makes, changes or detaches (phyIfindex 0) a pair. */
@@ -184,11 +185,8 @@ export class Devices {
       };
     const phy = on === undefined ? this.#links.get('', pair.phyIfindex) : wireOf(on);
     if (phy === undefined) return refused('PHY_GONE', ENODEV, `phy ${pair.phy}`);
-    const guard = on === undefined ? (native().phyGuard(pair.phyIfindex, 1) as number) : 0;
-    if (guard < 0) {
-      return refused('PHY_GUARD', guard, `the kernel's own stack cannot be kept off ${pair.phy}`);
-    }
-    return this.#openHost(pair, phy, on);
+    const guarded: OperationResult = on === undefined ? this.guards.put(pair.phyIfindex, pair.phy) : { ok: true };
+    return guarded.ok ? this.#openHost(pair, phy, on) : guarded;
   }
 
   /** The host of a pair, found or made, and the port that joins it with phy; on: the interconnect that gets it. */

@@ -25,6 +25,7 @@ import { ipBytes } from '../lib/ip.ts';
 import { errnoName } from '../lib/libc.ts';
 import { Devices } from './devices.ts';
 import { Forwarder, type ForwarderOptions } from './forwarder.ts';
+import { Guards } from './guards.ts';
 import { Interconnects } from './interconnects.ts';
 import { deleteMroute, dumpMroutes, setMroute } from './mroutes.ts';
 import { native, SIZE } from './native.ts';
@@ -108,7 +109,7 @@ export class EmbeddedDataPlane implements DataPlane {
         return;
       }
       this.#forwarder = forwarder;
-      this.#devices = new Devices(forwarder, this.#links);
+      this.#devices = new Devices(forwarder, this.#links, new Guards(this.#options.socket));
       this.#interconnects = new Interconnects(forwarder, this.#links, this.#devices);
       this.#interconnects.rebind(); // a former life may have died between a lender and who borrows of it
       this.#readTables();

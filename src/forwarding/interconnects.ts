@@ -163,10 +163,10 @@ export class Interconnects {
     return [...held, ...this.#mute()];
   }
 
-  /** Phys whose own stack is kept off for nobody: their forwarder has ended. One with a host is its pair's. */
+  /** Phys whose own stack is kept off for nobody: our forwarder has ended. One with a host is its pair's. */
   *#mute(): Iterable<HeldObject> {
     for (const { ifindex, name } of this.#links.all('')) {
-      if (this.#usesPhy(ifindex) || this.#hasHost(name) || !this.#isGuarded(ifindex)) continue;
+      if (this.#usesPhy(ifindex) || this.#hasHost(name) || !this.#devices.guards.isLeft(ifindex)) continue;
       yield { object: { ...orphan(name, '', ''), link: 'phy', phyIfindex: ifindex }, handle: ifindex };
     }
   }
@@ -176,18 +176,8 @@ export class Interconnects {
     return false;
   }
 
-  #isGuarded(ifindex: number): boolean {
-    return (native().phyGuarded(ifindex) as number) === 1;
-  }
-
   #usesPhy(ifindex: number): boolean {
     return [...this.#devices.all()].some((port) => port.phyIfindex === ifindex);
-  }
-
-  #unguard(i: Interconnect): OperationResult {
-    const guard = native().phyGuard(i.phyIfindex, 0) as number;
-    if (guard < 0 && guard !== ENODEV) return refused('PHY_GUARD', guard, `guard of ${i.name} cannot be removed`);
-    return { ok: true };
   }
 
   set(i: Interconnect): OperationResult {
@@ -243,8 +233,8 @@ export class Interconnects {
     for (const port of this.#devices.all())
       if (port.phyIfindex === i.phyIfindex && port.parent === 0)
         return { ok: false, code: 'PORT_REFUSED', message: `${i.name} is the phy of ${port.phy}` };
-    const guard = native().phyGuard(i.phyIfindex, 1) as number;
-    if (guard < 0) return refused('PHY_GUARD', guard, `the kernel's own stack cannot be kept off ${i.name}`);
+    const guarded = this.#devices.guards.put(i.phyIfindex, i.name);
+    if (!guarded.ok) return guarded;
     return this.#add(i, 0, i.phyIfindex, phy.mac, i.mtu || phy.mtu, -1, i.phyIfindex);
   }
 
@@ -271,7 +261,7 @@ export class Interconnects {
     const gone = native().portDel(this.#forwarder.handle, port.id) as number;
     this.#devices.refresh();
     if (gone < 0) return refused('PORT_REFUSED', gone, `port of ${port.phy} cannot be removed`);
-    if (i.link === 'phy') return this.#unguard(i);
+    if (i.link === 'phy') return this.#devices.guards.remove(i.phyIfindex, i.name);
     return i.link !== 'tap' || keepTap ? { ok: true } : this.#removeTap(i, i.name);
   }
 
@@ -293,7 +283,8 @@ export class Interconnects {
   delete(i: Interconnect): OperationResult {
     const port = this.#devices.port(i.name);
     if (port !== undefined && isInterconnect(port)) return this.#end(port, this.#note(port)?.interconnect ?? i, false);
-    if (i.link === 'phy' && i.phyIfindex > 0 && !this.#usesPhy(i.phyIfindex)) return this.#unguard(i);
+    if (i.link === 'phy' && i.phyIfindex > 0 && !this.#usesPhy(i.phyIfindex))
+      return this.#devices.guards.remove(i.phyIfindex, i.name);
     const left = i.link === 'tap' ? this.#marked(i.name, i.netns) : undefined;
     return left === undefined ? { ok: true } : this.#removeTap(i, left.name);
   }

@@ -67,6 +67,7 @@ export const PORT_WIRE_MEMIF = 1024;
 export const LENDER_ABSENT = 256;
 /** Most bytes of the note of an interconnect. */
 export const NOTE_SIZE = 4096;
+export const OWNER_SIZE = 108;
 
 /** A pointer of the library: opaque. */
 export type Handle = bigint | null;
@@ -105,8 +106,9 @@ const load = () => {
       'int32_t lcpfwd_wire_open(int32_t, const char *, const char *, const void *, uint32_t, int32_t, void *)',
     ),
     close: lib.func('int32_t lcpfwd_close(int32_t)'),
-    phyGuard: lib.func('int32_t lcpfwd_phy_guard(int32_t, int32_t)'),
-    phyGuarded: lib.func('int32_t lcpfwd_phy_guarded(int32_t)'),
+    phyGuard: lib.func('int32_t lcpfwd_phy_guard(int32_t, int32_t, const char *)'),
+    phyGuarded: lib.func('int32_t lcpfwd_phy_guarded(int32_t, uint8_t *)'),
+    phyWatched: lib.func('int32_t lcpfwd_phy_watched(int32_t)'),
     portAdd: lib.func('int32_t lcpfwd_port_add(void *, const void *, int32_t, void *)'),
     memifAdd: lib.func('int32_t lcpfwd_memif_add(void *, const void *, const char *, const char *, void *)'),
     portDel: lib.func('int32_t lcpfwd_port_del(void *, uint32_t)'),

@@ -99,6 +99,11 @@ export const errorTable = {
     hint: 'needs CAP_NET_ADMIN and CAP_BPF, and a kernel with CONFIG_NET_CLS_BPF and CONFIG_NET_SCH_INGRESS',
     retry: 'backoff',
   },
+  PHY_TAKEN: {
+    title: "the phy is another lcpd's",
+    hint: 'the message names that one by its dataplane.socket; take the phy out of one of the two configurations',
+    retry: 'backoff',
+  },
   PORT_REFUSED: {
     title: 'the forwarder refuses the port',
     hint: 'the message names the call that failed; AF_PACKET rings need CAP_NET_RAW',

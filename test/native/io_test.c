@@ -124,14 +124,64 @@ static int32_t guard_all(int on) {
     enter("h2r");
     for (unsigned n = 0; n < 2; n++) {
       int32_t index = (int32_t)if_nametoindex(n ? "h2p1" : "h2p0");
-      err[n] = lcpfwd_phy_guard(index, on);
-      if (err[n] == 0 && lcpfwd_phy_guard(index, on) != 0) _exit(3);
-      if (lcpfwd_phy_guarded(index) != on) _exit(4);
+      char owner[LCPFWD_OWNER_SIZE] = "";
+      err[n] = lcpfwd_phy_guard(index, on, L.socket);
+      if (err[n] == 0 && lcpfwd_phy_guard(index, on, L.socket) != 0) _exit(3);
+      if (lcpfwd_phy_guarded(index, owner) != on || strcmp(owner, on ? L.socket : "")) _exit(4);
+      if (lcpfwd_phy_watched(index) != 1) _exit(5); /* the forwarder does */
     }
     _exit(err[0] || err[1] ? 2 : 0);
   }
   CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status), "guard");
   return WEXITSTATUS(status);
+}
+
+/* What becomes of h2p0's guard; of is its owner behind it, NULL: it has none. */
+static void guards(int on, const char *by, int32_t want, const char *of, int line) {
+  pid_t child = fork();
+  int status;
+  CHECK(child >= 0, "fork");
+  if (child == 0) {
+    char owner[LCPFWD_OWNER_SIZE] = "nobody";
+    enter("h2r");
+    int32_t index = (int32_t)if_nametoindex("h2p0"), err = lcpfwd_phy_guard(index, on, by);
+    int there = lcpfwd_phy_guarded(index, owner);
+    if (err != want || there != (of != NULL) || (of && strcmp(owner, of)))
+      fprintf(stderr, "line %d: %d, guarded %d by '%s'\n", line, err, there, owner), _exit(1);
+    _exit(0);
+  }
+  CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0, "line %d: guard", line);
+}
+
+static void test_owners(void) {
+  char longest[LCPFWD_OWNER_SIZE], gone[LCPFWD_OWNER_SIZE];
+  static const char *const count = "ip netns exec h2r tc filter show dev h2p0 %s | grep -c direct-action";
+  char command[128];
+  step("the guard: whose it is");
+  memset(longest, 'x', sizeof longest);
+  longest[0] = '/';
+  longest[sizeof longest - 1] = 0;
+  snprintf(gone, sizeof gone, "%.90s.gone", L.socket);
+  guards(1, gone, 0, gone, __LINE__);
+  guards(0, L.socket, 0, gone, __LINE__);       /* not ours to remove */
+  guards(1, L.socket, 0, L.socket, __LINE__);   /* nobody listens there: it is taken over */
+  guards(0, gone, 0, L.socket, __LINE__);
+  guards(1, gone, -EBUSY, L.socket, __LINE__);  /* somebody does */
+  guards(1, "", -EBUSY, L.socket, __LINE__);
+  guards(0, L.socket, 0, NULL, __LINE__);
+  CHECK(sh("ip netns exec h2r tc qdisc show dev h2p0 | grep -q clsact") != 0, "clsact stays");
+  guards(1, "", 0, "", __LINE__);               /* of a version before */
+  guards(1, L.socket, 0, L.socket, __LINE__);
+  for (int way = 0; way < 2; way++) {
+    snprintf(command, sizeof command, count, way ? "egress" : "ingress");
+    CHECK(atoi(output(command)) == 1, "%s: it is one filter still", way ? "egress" : "ingress");
+  }
+  guards(0, L.socket, 0, NULL, __LINE__);
+  guards(1, "", 0, "", __LINE__);
+  guards(0, L.socket, 0, NULL, __LINE__);       /* anybody's who had the phy */
+  guards(1, longest, 0, longest, __LINE__);
+  guards(0, longest, 0, NULL, __LINE__);
+  CHECK(lcpfwd_phy_watched(0x7fffffff) == 0, "nobody has a socket on a device that is not there");
 }
 
 static void test_guard(void) {
@@ -281,6 +331,7 @@ int main(int argc, char **argv) {
   forwarder_start(1 + (unsigned)(seed % 2));
   pid_t writer = first_writer();
   test_traffic();
+  test_owners();
   test_guard();
   lcpfwd *f = test_restart(writer);
   test_control(f, seed);

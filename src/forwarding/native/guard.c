@@ -1,5 +1,7 @@
-/* guard.c - keeps the kernel's own stack off a phy: a clsact qdisc with a dropping BPF classifier
- * named "lcpd" on ingress and egress, in the caller's network namespace.
+/* guard.c - keeps the kernel's own stack off a phy: a clsact qdisc with a dropping BPF classifier on
+ * ingress and egress, in the caller's network namespace. Its name is "lcpd OWNER": the socket of the forwarder that
+ * the phy is for. "lcpd" alone is of a version that did not say. Another owner's is never removed, and taken over
+ * only when nobody listens at that socket.
  *
  * Why it works: packet sockets see received frames before tc does, and PACKET_QDISC_BYPASS sends
  * past tc, so only the kernel's stack (ARP, ND, MLD, DAD, TCP resets) is cut off. What the forwarder
@@ -16,16 +18,19 @@
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "io.h"
 #include "lcpfwd.h"
 
 #define FILTER_NAME "lcpd"
+#define OWNER_SIZE LCPFWD_OWNER_SIZE
 #define FILTER_HANDLE 1u
 #define FILTER_PRIORITY 1u
 #define INGRESS TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)
@@ -34,12 +39,13 @@
 struct request {
   struct nlmsghdr h;
   struct tcmsg t;
-  uint8_t attrs[256];
+  uint8_t attrs[384];
 };
 
 struct filters { /* what a dump of one direction found */
-  int ours, others;
-  uint32_t info, handle; /* of ours */
+  int guards, others;
+  uint32_t info, handle; /* of the guard */
+  char owner[OWNER_SIZE]; /* "": it does not say */
 };
 
 static struct rtattr *attr_put(struct request *r, unsigned type, const void *data, size_t n) {
@@ -75,21 +81,30 @@ static int rtnetlink_open(void) {
   return s;
 }
 
+/* A text of n bytes, its end included. 1: it is the name of a guard. */
+static int owner_of(const char *name, size_t n, char *owner) {
+  const size_t mark = sizeof FILTER_NAME - 1;
+  if (n <= mark || name[n - 1] || memcmp(name, FILTER_NAME, mark) || (name[mark] && name[mark] != ' ')) return 0;
+  snprintf(owner, OWNER_SIZE, "%s", name[mark] ? name + mark + 1 : "");
+  return 1;
+}
+
 static void filter_note(const struct nlmsghdr *h, uint32_t parent, struct filters *found) {
   const struct tcmsg *t = NLMSG_DATA(h);
   int left = (int)h->nlmsg_len - (int)NLMSG_LENGTH(sizeof *t), bpf = 0, named = 0;
+  char owner[OWNER_SIZE] = "";
   if (h->nlmsg_type != RTM_NEWTFILTER || left < 0 || t->tcm_parent != parent || t->tcm_handle == 0) return;
   for (const struct rtattr *a = TCA_RTA(t); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
     if (a->rta_type == TCA_KIND) bpf = RTA_PAYLOAD(a) == 4 && !memcmp(RTA_DATA(a), "bpf", 4);
     if (a->rta_type == TCA_OPTIONS) {
       int inner = (int)RTA_PAYLOAD(a);
       for (const struct rtattr *o = RTA_DATA(a); RTA_OK(o, inner); o = RTA_NEXT(o, inner))
-        if (o->rta_type == TCA_BPF_NAME)
-          named = RTA_PAYLOAD(o) == sizeof FILTER_NAME && !memcmp(RTA_DATA(o), FILTER_NAME, sizeof FILTER_NAME);
+        if (o->rta_type == TCA_BPF_NAME) named = owner_of(RTA_DATA(o), RTA_PAYLOAD(o), owner);
     }
   }
   if (bpf && named) {
-    found->ours++;
+    found->guards++;
+    memcpy(found->owner, owner, sizeof owner);
     found->info = t->tcm_info;
     found->handle = t->tcm_handle;
   } else {
@@ -130,16 +145,19 @@ static int qdisc_change(int s, int ifindex, int add) {
   return exchange(s, &r, NULL);
 }
 
-static int filter_add(int s, int ifindex, uint32_t parent, int prog) {
+/* was: the guard that is there, which is replaced at once. */
+static int filter_set(int s, int ifindex, uint32_t parent, int prog, const struct filters *was, const char *owner) {
   struct request r;
   uint32_t fd = (uint32_t)prog, flags = TCA_BPF_FLAG_ACT_DIRECT;
-  request_start(&r, RTM_NEWTFILTER, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, ifindex, parent);
-  r.t.tcm_handle = FILTER_HANDLE;
-  r.t.tcm_info = TC_H_MAKE(FILTER_PRIORITY << 16, htons(ETH_P_ALL));
+  char name[sizeof FILTER_NAME + OWNER_SIZE];
+  snprintf(name, sizeof name, *owner ? "%s %s" : "%s", FILTER_NAME, owner);
+  request_start(&r, RTM_NEWTFILTER, NLM_F_ACK | NLM_F_CREATE | (was->guards ? NLM_F_REPLACE : NLM_F_EXCL), ifindex, parent);
+  r.t.tcm_handle = was->guards ? was->handle : FILTER_HANDLE;
+  r.t.tcm_info = was->guards ? was->info : TC_H_MAKE(FILTER_PRIORITY << 16, htons(ETH_P_ALL));
   attr_put(&r, TCA_KIND, "bpf", 4);
   struct rtattr *options = attr_put(&r, TCA_OPTIONS, NULL, 0);
   attr_put(&r, TCA_BPF_FD, &fd, 4);
-  attr_put(&r, TCA_BPF_NAME, FILTER_NAME, sizeof FILTER_NAME);
+  attr_put(&r, TCA_BPF_NAME, name, strlen(name) + 1);
   attr_put(&r, TCA_BPF_FLAGS, &flags, 4);
   options->rta_len = (uint16_t)((uint8_t *)&r + r.h.nlmsg_len - (uint8_t *)options);
   return exchange(s, &r, NULL);
@@ -180,29 +198,57 @@ static int program_load(int egress) {
   return errno == ENOSYS || errno == EINVAL ? -EOPNOTSUPP : -errno;
 }
 
-static int guard_remove(int s, int ifindex) {
+/* Somebody listens there, or may: what cannot be asked is not known to have ended. */
+static int lives(const char *owner) {
+  struct sockaddr_un at = {.sun_family = AF_UNIX};
+  int s, ended;
+  snprintf(at.sun_path, sizeof at.sun_path, "%s", owner);
+  s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (s < 0) return 1;
+  ended = connect(s, (struct sockaddr *)&at, sizeof at) < 0 && (errno == ECONNREFUSED || errno == ENOENT || errno == ENOTDIR);
+  close(s);
+  return !ended;
+}
+
+static int is_of(const struct filters *f, const char *owner) {
+  return f->guards && !strcmp(f->owner, owner);
+}
+
+static int is_taken(const struct filters *f, const char *owner) {
+  return f->guards && f->owner[0] && !is_of(f, owner) && lives(f->owner);
+}
+
+/* Not those of another owner. */
+static int is_removable(const struct filters *f, const char *owner) {
+  return is_of(f, owner) || is_of(f, "");
+}
+
+static int guard_remove(int s, int ifindex, const char *owner) {
   struct filters in, out;
   int removed = 0, err = filters_dump(s, ifindex, INGRESS, &in);
   if (!err) err = filters_dump(s, ifindex, EGRESS, &out);
   if (err) return err;
-  if (in.ours) {
+  if (is_removable(&in, owner)) {
     if ((err = filter_del(s, ifindex, INGRESS, &in))) return err;
+    in.guards = 0;
     removed = 1;
   }
-  if (out.ours) {
+  if (is_removable(&out, owner)) {
     if ((err = filter_del(s, ifindex, EGRESS, &out))) return err;
+    out.guards = 0;
     removed = 1;
   }
   /* A clsact that was never ours is left alone even when it is empty. */
-  if (removed && !in.others && !out.others) err = qdisc_change(s, ifindex, 0);
+  if (removed && !in.others && !out.others && !in.guards && !out.guards) err = qdisc_change(s, ifindex, 0);
   return err;
 }
 
-static int guard_install(int s, int ifindex) {
+static int guard_install(int s, int ifindex, const char *owner) {
   struct filters in, out;
   int drop_all, drop_unmarked, added, err = filters_dump(s, ifindex, INGRESS, &in);
   if (!err) err = filters_dump(s, ifindex, EGRESS, &out);
-  if (err || (in.ours && out.ours)) return err;
+  if (err || (is_of(&in, owner) && is_of(&out, owner))) return err;
+  if (is_taken(&in, owner) || is_taken(&out, owner)) return -EBUSY;
   drop_all = program_load(0);
   if (drop_all < 0) return drop_all;
   drop_unmarked = program_load(1);
@@ -214,8 +260,8 @@ static int guard_install(int s, int ifindex) {
   added = !err;
   if (err == -EEXIST) err = 0;
   if (err == -ENOENT) err = -EOPNOTSUPP; /* no clsact in this kernel */
-  if (!err && !in.ours) err = filter_add(s, ifindex, INGRESS, drop_all);
-  if (!err && !out.ours) err = filter_add(s, ifindex, EGRESS, drop_unmarked);
+  if (!err && !is_of(&in, owner)) err = filter_set(s, ifindex, INGRESS, drop_all, &in, owner);
+  if (!err && !is_of(&out, owner)) err = filter_set(s, ifindex, EGRESS, drop_unmarked, &out, owner);
   close(drop_all);
   close(drop_unmarked);
   if (err && added) {
@@ -225,17 +271,17 @@ static int guard_install(int s, int ifindex) {
   return err;
 }
 
-int32_t lcpfwd_phy_guard(int32_t ifindex, int32_t on) {
+int32_t lcpfwd_phy_guard(int32_t ifindex, int32_t on, const char *owner) {
   int s, err;
-  if (ifindex <= 0) return -EINVAL;
+  if (ifindex <= 0 || strlen(owner) >= OWNER_SIZE) return -EINVAL;
   s = rtnetlink_open();
   if (s < 0) return s;
-  err = on ? guard_install(s, ifindex) : guard_remove(s, ifindex);
+  err = on ? guard_install(s, ifindex, owner) : guard_remove(s, ifindex, owner);
   close(s);
   return err;
 }
 
-int32_t lcpfwd_phy_guarded(int32_t ifindex) {
+int32_t lcpfwd_phy_guarded(int32_t ifindex, char *owner) {
   struct filters in, out;
   int s, err;
   if (ifindex <= 0) return -EINVAL;
@@ -244,5 +290,18 @@ int32_t lcpfwd_phy_guarded(int32_t ifindex) {
   err = filters_dump(s, ifindex, INGRESS, &in);
   if (!err) err = filters_dump(s, ifindex, EGRESS, &out);
   close(s);
-  return err ? err : in.ours && out.ours;
+  if (err || !in.guards || !out.guards) return err;
+  memcpy(owner, in.owner, OWNER_SIZE);
+  return 1;
+}
+
+int32_t lcpfwd_phy_watched(int32_t ifindex) {
+  char line[256];
+  int watched = 0, index;
+  FILE *f = fopen("/proc/thread-self/net/packet", "re");
+  if (!f) return -errno;
+  while (!watched && fgets(line, sizeof line, f)) /* sk RefCnt Type Proto Iface ... */
+    watched = sscanf(line, "%*s %*s %*s %*s %d", &index) == 1 && index == ifindex;
+  fclose(f);
+  return watched;
 }

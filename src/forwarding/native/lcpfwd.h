@@ -263,10 +263,15 @@ int32_t lcpfwd_close(int32_t fd);
 int32_t lcpfwd_wire_open(int32_t netns_fd, const char *name, const char *alias, const uint8_t *mac, uint32_t mtu, int32_t gso,
                          int32_t *ifindex);
 /* Keep (on=1) or let (on=0) the kernel's own stack from seeing or sending on phy: clsact with a
- * dropping BPF program both ways; our packet socket is before the one and bypasses the other. */
-int32_t lcpfwd_phy_guard(int32_t ifindex, int32_t on);
-/* 1 guarded, 0 not. */
-int32_t lcpfwd_phy_guarded(int32_t ifindex);
+ * dropping BPF program both ways; our packet socket is before the one and bypasses the other. owner: path of the
+ * forwarder's socket, which the guard carries; "": none. Off leaves another owner's where it is; on takes it over, but
+ * -EBUSY while somebody listens at its path. */
+int32_t lcpfwd_phy_guard(int32_t ifindex, int32_t on, const char *owner);
+#define LCPFWD_OWNER_SIZE 108u
+/* 1 guarded, whose is in owner (LCPFWD_OWNER_SIZE bytes; "": it does not say); 0 not. */
+int32_t lcpfwd_phy_guarded(int32_t ifindex, char *owner);
+/* 1: somebody has a packet socket there, as a forwarder has. */
+int32_t lcpfwd_phy_watched(int32_t ifindex);
 
 /* --- ports ------------------------------------------------------------------------------------- */
 
