@@ -167,8 +167,8 @@ export const errorTable = {
     retry: 'never',
   },
   PUNT_UNKNOWN: {
-    title: 'there is no punt of that name',
-    hint: '`lcpctl punt list` names them',
+    title: 'there is no punt of that name, or more than one',
+    hint: '`lcpctl punt list` names them; several are told apart by their ids',
     retry: 'never',
   },
   VPP_API: {
