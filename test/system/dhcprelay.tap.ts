@@ -7,7 +7,7 @@ import { addServer, DhcpClient, relayDevice } from './lab/dhcp.ts';
 import { ip, ipJson } from './lab/netns.ts';
 import { waitFor } from './lab/process.ts';
 import { killForwarder } from './lab/puntlife.ts';
-import { addressesIn } from './lab/puntscene.ts';
+import { addressesIn, withTaps } from './lab/puntscene.ts';
 import { capture, ping, reachable, traceroute } from './lab/traffic.ts';
 import { type Lab, system } from './lab.ts';
 
@@ -51,6 +51,14 @@ system(
     t.match(six, /^BOUND6 fd00::1[0-9a-f]{2} /, six);
     await client6.stop();
     const stats = await lab.lcpd.json<StatRow[]>(['punt', 'stats']);
+    if (lab.dataplane !== 'embedded') {
+      // VPP counts relayed packets by interface and not by reason
+      for (const way of ['rx-packets', 'tx-packets']) {
+        const passed = stats.find(({ object, name }) => object === `interconnect ${dev}` && name === way);
+        t.ok((passed?.value ?? 0) >= 4, `${dev}, ${way}: ${passed?.value}`);
+      }
+      return;
+    }
     const sent = stats.find(({ name }) => name === 'dhcp-relay-sent');
     t.ok((sent?.value ?? 0) >= 8, `${sent?.value} packets relayed: four of each conversation`);
     const wrong = stats.filter(
@@ -61,7 +69,7 @@ system(
     t.equal(servers.length, 2);
     for (const { object, value } of servers) t.ok(value >= 2, `${object}: ${value} to the server`);
   },
-  { not: notVpp },
+  withTaps,
 );
 
 system(

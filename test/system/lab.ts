@@ -143,15 +143,21 @@ ${ports.map(pair).join('')}${options.extra ?? ''}
     return lcpd;
   }
 
-  /** VPP, where it is what forwards, with phys that are there. */
-  async addPlane(ports: number): Promise<void> {
+  /** VPP, where it is what forwards, with phys that are there; the last `bare` ones are in no pair. */
+  async addPlane(ports: number, bare = 0): Promise<void> {
     if (this.dataplane === 'embedded') return;
     const segment = `${prefix}${process.pid}`;
     const pairBackend = this.dataplane === 'vpp' ? 'attach' : 'linux-cp';
     const plane = new VppPlane({ dir: this.dir, segment, rtr: this.ns('rtr'), cp: this.ns('cp'), pairBackend });
     this.#plane = plane;
-    for (let n = 0; n < ports; n++) await plane.addPhy(`p${n}`, `e${n}`);
+    for (let n = 0; n < ports + bare; n++) await plane.addPhy(`p${n}`, n < ports ? `e${n}` : undefined);
     await plane.start();
+  }
+
+  /** What VPP answers to a line of its command line. */
+  async vppctl(line: string): Promise<string> {
+    if (this.#plane === undefined) throw new Error(`no VPP to ask for ${line}`);
+    return (await this.#plane.vpp.ctl(line)).stdout;
   }
 
   /** Devices of rtr that frames of pair N go through. */

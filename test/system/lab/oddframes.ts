@@ -2,7 +2,8 @@
  * Odd frames: one of every kind that a wire may carry, with a source address that no kernel of the lab has.
  * Reference: IEEE 802.3, 802.1D, 802.1Q, ISO 10589, RFC 826.
  */
-import { frameOf, ipPacket, macBytes, PROTO, udpPacket } from './rawframes.ts';
+import { ipBytes } from '../../../src/lib/ip.ts';
+import { frameOf, internetSum, ipPacket, macBytes, PROTO, udpPacket } from './rawframes.ts';
 
 /** Of every odd frame: filters know them by it. */
 export const ODD_SOURCE = '02:aa:00:00:00:99';
@@ -26,13 +27,15 @@ export const isisFrame = (dst = '01:80:c2:00:00:15', bytes = 100): Buffer =>
 export const ospfPacket = (src: string, dst: string, ttl = 1): Buffer =>
   ipPacket({ src, dst, proto: PROTO.ospf, ttl, payload: Buffer.from('0201002c0a0000020000000000000000', 'hex') });
 
-/** A SYN, its sums not meant to be right. */
+/** A SYN. VPP drops what is for itself and has a wrong sum. */
 export function tcpPacket(src: string, dst: string, port: number, ttl = 64): Buffer {
   const tcp = Buffer.alloc(20);
   tcp.writeUInt16BE(40_000, 0);
   tcp.writeUInt16BE(port, 2);
   tcp.set([0x50, 0x02], 12);
-  return ipPacket({ src, dst, proto: 6, ttl, payload: tcp });
+  const pseudo = Buffer.from([0, PROTO.tcp, 0, tcp.length]);
+  tcp.writeUInt16BE(internetSum(ipBytes(src), ipBytes(dst), pseudo, tcp), 16);
+  return ipPacket({ src, dst, proto: PROTO.tcp, ttl, payload: tcp });
 }
 
 /** @param dst of the unicast ones @param mtu the largest is one of that */

@@ -11,25 +11,23 @@ import { ip, ipJson, pidsIn } from './netns.ts';
 import { ODD_SOURCE } from './oddframes.ts';
 import { waitFor } from './process.ts';
 import { buildPuntClient, PuntClient } from './puntclient.ts';
-import type { Entry, Punts } from './punts.ts';
+import { type CnfLink, type Entry, isPuntTap, type Punts } from './punts.ts';
 import { abx, bridge, ospf } from './puntscene.ts';
 import { frameOf } from './rawframes.ts';
 import { Sniffer } from './sniffer.ts';
 import { sendFrames, udpPackets } from './traffic.ts';
 
-interface Tap {
+interface Tap extends CnfLink {
   readonly ifindex: number;
-  readonly ifname: string;
   readonly address: string;
-  readonly ifalias?: string;
   readonly master?: string;
 }
 
 /** TAPs of punts in a namespace, with all that a CNF could see them change by. */
 export const tapsIn = async (lab: Lab, role: string): Promise<string[]> => {
-  const links = await ipJson<Tap>(lab.ns(role), 'link');
+  const links = await ipJson<Tap>(lab.ns(role), '-details', 'link');
   return links
-    .filter(({ ifalias }) => ifalias?.startsWith('lcpd punt '))
+    .filter((link) => isPuntTap(lab, link))
     .map(({ ifindex, ifname, address, master = '' }) => [ifindex, ifname, address, master].join(' '));
 };
 
@@ -86,14 +84,16 @@ export const oneOfEach = (lab: Lab): Entry[] => {
 const tapOf = (selector: string, netns: number): string => interconnectName('tap', `${selector}|netns::${netns}`);
 /** Of namespace c2, the second in the configuration. */
 export const hairpinTap = tapOf('vpp/interface/p4', 2);
+/** What the interface behind the HAIRPIN would have been called: its MACs follow from it. */
+export const unnamedHairpinTap = tapOf('vpp/hairpin/interface/hp0', 2);
 export const relayTap = tapOf('vpp/vrf/0', 2);
+export const mirrorTap = tapOf('vpp/span/interface/p0', 2);
+export const abxTap = tapOf('vpp/interface/p0', 2);
+export const isisTap = tapOf('vpp/interface/p1', 2);
 /** TAPs of oneOfEach by namespace, sorted. */
 export const TAPS = {
   c1: [tapOf('vpp/interface/p2', 1), tapOf('vpp/interface/p3', 1)].sort(),
-  c2: [
-    ...[hairpinTap, 'hp0', relayTap, tapOf('vpp/span/interface/p0', 2)],
-    ...[tapOf('vpp/interface/p0', 2), tapOf('vpp/interface/p1', 2)],
-  ].sort(),
+  c2: [hairpinTap, 'hp0', relayTap, mirrorTap, abxTap, isisTap].sort(),
 } as const;
 
 /** Links of bare phys are up. */

@@ -23,6 +23,17 @@ export interface Told {
   readonly reason: string;
 }
 
+/** A device in the namespace of a CNF, with its details. */
+export interface CnfLink {
+  readonly ifname: string;
+  readonly ifalias?: string;
+  readonly linkinfo?: { readonly info_kind?: string };
+}
+
+/** By its alias, which VPP does not give: there all TAPs of a CNF are VPP's. */
+export const isPuntTap = (lab: Lab, { ifalias = '', linkinfo }: CnfLink): boolean =>
+  lab.dataplane === 'embedded' ? ifalias.startsWith('lcpd punt ') : linkinfo?.info_kind === 'tun';
+
 export interface PuntRouterOptions extends RouterOptions {
   /** Phys behind the paired ones, with a host each, in no pair. */
   readonly bare?: number;
@@ -63,6 +74,7 @@ export class Punts {
     await lab.addNetns('rtr');
     await lab.addNetns('cp', kernelForwards);
     for (let n = 0; n < ports + bare; n++) await lab.addHost(n);
+    await lab.addPlane(ports, bare);
     this.prepare(punts);
     await this.lcpd.start();
     for (let n = 0; n < ports; n++) {
@@ -133,12 +145,20 @@ export class Punts {
     return all.find((row) => row.object === object && row.name === name)?.value ?? Number.NaN;
   }
 
-  /** Names of the TAPs that lcpd has put into a namespace, by their alias. */
+  /** Names of the TAPs of punts in a namespace. */
   async taps(role: string): Promise<string[]> {
     const ns = role === '' ? '' : this.lab.ns(role);
     if (!(await netnsExists(ns))) return [];
-    const links = await ipJson<{ ifname: string; ifalias?: string }>(ns, 'link');
-    return links.filter(({ ifalias }) => ifalias?.startsWith('lcpd punt ')).map(({ ifname }) => ifname);
+    const links = await ipJson<CnfLink>(ns, '-details', 'link');
+    return links.filter((link) => isPuntTap(this.lab, link)).map(({ ifname }) => ifname);
+  }
+
+  /** MAC of the data plane's side of a TAP. */
+  async opposite(tap: string): Promise<string> {
+    const links = (await this.rows()).flatMap((row) => row.links);
+    const link = links.find(({ cnf }) => cnf.name === tap);
+    if (link === undefined) throw new Error(`no punt has ${tap}: ${JSON.stringify(links)}`);
+    return link.vpp.mac;
   }
 
   noTaps(role: string): Promise<boolean> {

@@ -14,6 +14,24 @@ export const embeddedOnly = {
   not: { vpp: 'stories of VPP are in test/vpp', 'linux-cp': 'stories of VPP are in test/vpp' },
 };
 
+/** Of a story about TAPs of CNFs: attached pairs are for where VPP cannot make any. */
+export const withTaps = { not: { vpp: 'VPP makes TAPs in the level qemu' } };
+
+/** What VPP has not, by the words of its gaps (docs/support-matrix.md), and stories leave out there. */
+const VPP_LACKS = ['osi', 'proxy 6'] as const;
+export const lacks = (lab: Lab, what: (typeof VPP_LACKS)[number]): boolean =>
+  lab.dataplane !== 'embedded' && VPP_LACKS.includes(what);
+
+/** What the MAC of a CNF's end of an ABX is like: VPP sends packets on with the destination that they came with. */
+export const abxMac = async (lab: Lab): Promise<RegExp> =>
+  lab.dataplane === 'embedded' ? /^02:fe:/ : new RegExp(`^${await macIn(lab, 'cp', 'e0')}$`);
+
+/** Whether the router has the interface of a HAIRPIN: a host of the control plane, or VPP's own. */
+export const hasHairpin = async (lab: Lab, name: string): Promise<boolean> =>
+  lab.dataplane === 'embedded'
+    ? (await lab.link('cp', name)) !== undefined
+    : (await lab.vppctl('show interface address')).includes(`${name} (up)`);
+
 /** The CNF patches its devices together, whatever the frames are. */
 export async function bridge(lab: Lab, role: string, ...devices: string[]): Promise<void> {
   const ns = lab.ns(role);

@@ -4,7 +4,7 @@
  */
 import { ipBytes } from '../../../src/lib/ip.ts';
 
-export const PROTO = { udp: 17, esp: 50, ospf: 89 } as const;
+export const PROTO = { tcp: 6, udp: 17, esp: 50, ospf: 89 } as const;
 
 /** The sum of RFC 1071 over the parts, of which only the last may be odd, complemented. */
 export function internetSum(...parts: readonly Uint8Array[]): number {

@@ -241,7 +241,7 @@ export async function capture(
   return tcpdump.log();
 }
 
-const program = fileURLToPath(new URL('./sendframe.ts', import.meta.url));
+const program = fileURLToPath(new URL('./sendframe.mjs', import.meta.url));
 
 export const sendFrames = (ns: string, dev: string, frames: readonly string[]): Promise<string> =>
-  run(inNetns(ns, ['node', '--import', 'tsx', program, dev, ...frames]));
+  run(inNetns(ns, ['node', program, dev, ...frames]));

@@ -13,7 +13,10 @@ export const dataplanes = ['embedded', 'vpp', 'linux-cp'] as const;
 export type DataplaneName = (typeof dataplanes)[number];
 
 /** Without `ping`, which answers echo requests in place of Linux. */
-const PLUGINS = ['linux_cp', 'linux_cp_unittest', 'af_packet', 'tap', 'osi', 'ppp'];
+const PLUGINS = [
+  ...['linux_cp', 'linux_cp_unittest', 'af_packet', 'tap', 'osi', 'ppp'],
+  ...['acl', 'abf', 'memif', 'dhcp', 'policer'],
+];
 /** What crosses pairs by itself elsewhere. */
 const PASSED = 'ethertypes: [lacp, lldp, isis-jumbo], osi: [isis]';
 
@@ -47,13 +50,16 @@ export class VppPlane {
   readonly #options: VppPlaneOptions;
   /** Lines that VPP executes at its start. */
   #startup = '';
+  #isRunning = false;
 
   constructor(options: VppPlaneOptions) {
     this.#options = options;
     const { dir, segment, rtr, startup = '' } = options;
     const punt = `punt { socket ${dir}/vpp/punt.sock }\n`;
     const names = { prefix: vppPrefix() ?? '', dir: `${dir}/vpp`, netns: rtr, segment, startup: punt + startup };
-    this.vpp = new RealVpp({ ...names, unix: `exec ${dir}/phys`, plugins: PLUGINS });
+    // it polls its TAPs, and would take a processor that is emulated from everybody else
+    const unix = `exec ${dir}/phys\n${options.pairBackend === 'linux-cp' ? 'poll-sleep-usec 500\n' : ''}`;
+    this.vpp = new RealVpp({ ...names, unix, plugins: PLUGINS });
   }
 
   /** Lines of lcpd's configuration. */
@@ -65,25 +71,33 @@ export class VppPlane {
 `;
   }
 
-  /** VPP has a phy, a device of rtr, and its host where pairs are attached, from its next start on. */
-  async addPhy(phy: string, host: string): Promise<void> {
-    const { rtr, cp, dir, pairBackend } = this.#options;
+  /** VPP has a phy, a device of rtr, and its host where pairs are attached, from its next start on; without a host it is up by itself. */
+  async addPhy(phy: string, host?: string): Promise<void> {
+    const { rtr, cp, pairBackend } = this.#options;
     // its device is VPP's alone
     await sysctl(rtr, { [`net.ipv6.conf.${phy}.disable_ipv6`]: 1 });
     await ip(rtr, 'link', 'set', phy, 'up');
-    this.#startup += `create host-interface name ${phy}\nset interface name host-${phy} ${phy}\n`;
-    if (pairBackend === 'attach') {
+    const lines = [`create host-interface name ${phy}`, `set interface name host-${phy} ${phy}`];
+    if (host === undefined) lines.push(`set interface state ${phy} up`);
+    else if (pairBackend === 'attach') {
       await addVeth({ ns: rtr, dev: host }, { ns: cp, dev: host });
       // and so is its end of the host
       await sysctl(rtr, { [`net.ipv6.conf.${host}.disable_ipv6`]: 1 });
       await ip(rtr, 'link', 'set', host, 'up');
-      this.#startup += `create host-interface name ${host}\nset interface state host-${host} up\n`;
+      lines.push(`create host-interface name ${host}`, `set interface state host-${host} up`);
     }
-    writeFileSync(`${dir}/phys`, this.#startup);
+    this.#startup += `${lines.join('\n')}\n`;
+    writeFileSync(this.#script, this.#startup);
+    if (this.#isRunning) for (const line of lines) await this.vpp.ctl(line);
   }
 
-  start(): Promise<void> {
-    return this.vpp.start();
+  get #script(): string {
+    return `${this.#options.dir}/phys`;
+  }
+
+  async start(): Promise<void> {
+    await this.vpp.start();
+    this.#isRunning = true;
   }
 
   /** A supervisor's part: VPP has died and is started again. */
