@@ -22,7 +22,7 @@ import {
   Witnesses,
 } from '../system/lab/puntlife.ts';
 import { Punts } from '../system/lab/punts.ts';
-import { addressesIn, macIn, neighbour } from '../system/lab/puntscene.ts';
+import { addressesIn, bridge, macIn, neighbour } from '../system/lab/puntscene.ts';
 import { frameOf } from '../system/lab/rawframes.ts';
 import { Sniffer } from '../system/lab/sniffer.ts';
 import { Pinger, ping, reachable, sendFrames, udpPackets } from '../system/lab/traffic.ts';
@@ -49,7 +49,7 @@ async function inVpp(lab: Lab): Promise<Record<string, string[]>> {
     relays: await lines('show dhcp proxy', /(\d+\.\d+\.\d+\.\d+.*)/),
     redirects: await lines('show ip punt redirect', /( rx .*)/),
     policers: await lines('show policer', /Name "(.*?)"/),
-    answers: await lines('show ip neighbors', /(\d+\.\d+\.\d+\.\d+ *- *\d+\.\S+)/),
+    answers: await lines('show arp proxy', /(\d+\.\d+\.\d+\.\d+ - \S+)/),
   };
 }
 
@@ -171,6 +171,15 @@ system(
     await witnesses.socket();
     t.equal(await witnesses.relay(), 'c0a86f01');
     t.same((await addressesIn(lab, 'c2', abxTap)).sort(), ['10.0.0.1/24', 'fd00::1/64']);
+
+    await lab.delNetns('c1');
+    await punts.is('wire', 'PENDING', /network namespace .*c1 does not exist/);
+    t.same((await punts.taps('c2')).sort(), inC2, 'a CNF that goes takes its TAPs, and no others');
+    await lab.addNetns('c1');
+    await allCreated(punts);
+    t.same((await punts.taps('c1')).sort(), TAPS.c1, 'they are in the next one of its name');
+    await bridge(lab, 'c1', ...TAPS.c1);
+    t.ok(await reachable(lab.ns('h2'), '10.9.9.3'), 'through which frames go');
 
     await punts.configure();
     await punts.noTaps('c1');
