@@ -139,7 +139,7 @@ system(
       t.notSame(found, none[what], `${what}: ${found.filter((line) => !none[what]?.includes(line)).join('; ')}`);
     const before = { c1: await tapsIn(lab, 'c1'), c2: await tapsIn(lab, 'c2'), rows: await identities(punts) };
     const pingers = WAYS.map(
-      ([from, to]) => new Pinger(lab.ns(from), to, `${lab.dir}/ping-${from}.log`, { intervalMs: 100 }),
+      ([from, to]) => new Pinger(lab.ns(from), to, `${lab.dir}/ping-${from}.log`, { intervalMs: 500 }),
     );
     for (const pinger of pingers) lab.defer(() => pinger.stop());
     for (const pinger of pingers) await pinger.answers(3);

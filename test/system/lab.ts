@@ -112,7 +112,9 @@ ${ports.map(pair).join('')}${options.extra ?? ''}
 
   /** Makes an lcpd for this lab without starting it. */
   addLcpd(config: string): Lcpd {
-    const lcpd = new Lcpd({ ns: this.ns('rtr'), dir: this.dir, config });
+    // beside a VPP, on an emulated processor
+    const startLimitMs = this.dataplane === 'linux-cp' ? 60_000 : 20_000;
+    const lcpd = new Lcpd({ ns: this.ns('rtr'), dir: this.dir, config, startLimitMs });
     this.#lcpd = lcpd;
     return lcpd;
   }
