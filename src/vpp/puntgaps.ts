@@ -41,6 +41,10 @@ const ALWAYS = [
   ],
   ['abx deny', 'a rule that denies keeps packets from being punted, where the original punts them too'],
   ['abx vlan', 'packets of a sub-interface reach the CNF with the tags that they came with'],
+  [
+    'dhcp-proxy ipv6',
+    'VPP understands answers of servers that name the interface before the message (option 18 before 9), as Kea does and dnsmasq does not',
+  ],
   ['span subif', 'VPP mirrors what comes in by whole devices, not by sub-interfaces'],
   ['link phy', 'interfaces of VPP need none: punts name them as they are'],
 ] as const;

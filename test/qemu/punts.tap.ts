@@ -39,9 +39,12 @@ const WAYS = [
 /** What VPP has of punts, in its words; the counters beside interfaces and features are left out. */
 async function inVpp(lab: Lab): Promise<Record<string, string[]>> {
   const lines = async (command: string, wanted: RegExp): Promise<string[]> =>
-    (await lab.vppctl(command)).split('\n').flatMap((line) => wanted.exec(line)?.[1] ?? []);
+    (await lab.vppctl(command))
+      .split('\n')
+      .flatMap((line) => wanted.exec(line)?.[1] ?? [])
+      .sort();
   return {
-    interfaces: (await lines('show interface', /^(\w\S+)/)).sort(),
+    interfaces: await lines('show interface', /^(\w\S+)/),
     xconnects: await lines('show mode', /(l2 xconnect \S+)/),
     mirrors: await lines('show interface span', /^(p\d.*)/),
     policies: await lines('show abf policy', /(policy:\d+)/),
@@ -158,7 +161,16 @@ system(
     await witnesses.relay();
 
     await lab.dataplaneEnded();
-    await waitFor('VPP to have all of it', async () => JSON.stringify(await inVpp(lab)) === JSON.stringify(all));
+    await waitFor(
+      'VPP to have all of it',
+      async () => {
+        const now = JSON.stringify(await inVpp(lab));
+        if (now !== JSON.stringify(all)) throw new Error(`it has ${now}`);
+        return true;
+      },
+      // a VPP in emulation takes its time to start, and lcpd to fill it
+      { timeoutMs: 40_000 },
+    );
     await allCreated(punts);
     await lcpd.synced();
     t.same((await punts.taps('c1')).sort(), TAPS.c1, 'VPP killed: TAPs of the same names');
