@@ -43,7 +43,8 @@ const ALWAYS = [
   ['abx vlan', 'packets of a sub-interface reach the CNF with the tags that they came with'],
   [
     'dhcp-proxy ipv6',
-    'VPP understands answers of servers that name the interface before the message (option 18 before 9), as Kea does and dnsmasq does not',
+    'VPP loses answers of servers that put the message before the interface (option 9 before 18), as dnsmasq does and Kea does not, ' +
+      'and spoils requests whose checksum is left to a device, as those of virtual machines and containers are',
   ],
   ['span subif', 'VPP mirrors what comes in by whole devices, not by sub-interfaces'],
   ['link phy', 'interfaces of VPP need none: punts name them as they are'],
