@@ -1,5 +1,6 @@
 // What a VPP cannot do of interconnects and punts, with the reason, by the words of the contract.
 
+import type { Punt } from '../lcp/puntobjects.ts';
 import { abfItfAttachAddDel, abfItfAttachDump, abfPolicyAddDel, abfPolicyDump } from './api/abf.ts';
 import { aclAddReplace, aclDel, aclDump } from './api/acl.ts';
 import { dhcpClientConfig, dhcpClientDump, dhcpProxyConfig, dhcpProxyDump } from './api/dhcp.ts';
@@ -75,4 +76,14 @@ export function puntGaps(at: PuntContext, interconnects: Interconnects, server?:
   for (const [what, why] of Object.entries(needs)) if (why !== undefined) found.set(what, why);
   if (server === '') found.set('socket', `VPP has no punt socket: ${NO_SOCKET_HINT}`);
   return found;
+}
+
+/** What this VPP makes of a punt that it has, where that is not all that was asked for: see ALWAYS. */
+export function gapsOfPunt(punt: Punt, gaps: ReadonlyMap<string, string>): string[] {
+  const what: string[] = [];
+  if (punt.feature === 'dhcp-proxy' && punt.family === 6) what.push('dhcp-proxy ipv6');
+  if (punt.feature === 'police' && punt.unit === 'kbps') what.push('police size');
+  if (punt.feature === 'abx' && punt.rules.some(({ permit }) => !permit)) what.push('abx deny');
+  if (punt.feature === 'abx' && punt.from.includes('.')) what.push('abx vlan');
+  return what.flatMap((each) => gaps.get(each) ?? []);
 }

@@ -6,6 +6,7 @@
 import type { Interconnect, Punt, PuntMatch } from '../lcp/puntobjects.ts';
 import type { PuntInterface, PuntPlane, PuntReason, PuntStat } from '../lcp/puntplane.ts';
 import { LcpError } from '../lib/errors.ts';
+import { gapsOfPunt } from './puntgaps.ts';
 import { PuntMemory } from './puntmemory.ts';
 import type { Punts } from './punts.ts';
 import { puntStats } from './puntstats.ts';
@@ -51,7 +52,8 @@ export class VppPuntPlane implements PuntPlane {
   }
 
   notes(punt: Punt): readonly string[] {
-    return punt.feature === 'abx' ? (this.#punts?.groups.notes(punt) ?? []) : [];
+    const groups = punt.feature === 'abx' ? (this.#punts?.groups.notes(punt) ?? []) : [];
+    return [...gapsOfPunt(punt, this.unsupported), ...groups];
   }
 
   interface(name: string): PuntInterface | undefined {

@@ -238,6 +238,22 @@ describe('what a VPP lacks', () => {
       expect(await lab.one('delete', object)).toMatchObject({ ok: true });
   });
 
+  it('is among the notes of the punts that it is about, and of no others', async () => {
+    const { punts } = await plane();
+    const deny = abx('wan0', 'lan0', [rule('10.0.0.0/8', { protocol: 89, permit: false })]);
+    const relay: Punt = {
+      ...{ kind: 'punt', feature: 'dhcp-proxy', family: 6, table: 0, serverTable: 0 },
+      ...{ server: 'fd00::2', source: 'fd00::1' },
+    };
+    const noted = [deny, { ...abx('wan0', 'lan0'), from: 'wan0.5' }, relay, { ...police(1000), unit: 'kbps' }];
+    const said = [/denies/, /tags/, /option 9 before 18/, /256 bytes/];
+    noted.forEach((punt, i) => {
+      expect(punts.notes(punt as Punt).join()).toMatch(said[i] as RegExp);
+    });
+    for (const punt of [abx('wan0', 'lan0'), { ...relay, family: 4 }, police(1000)])
+      expect(punts.notes(punt as Punt)).toEqual([]);
+  });
+
   it('is told of interfaces and tables when somebody asks', async () => {
     const { fake, punts, opened } = await plane();
     expect(punts.interface('gone0')).toBeUndefined();
