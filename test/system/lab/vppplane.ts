@@ -50,6 +50,7 @@ export class VppPlane {
   readonly #options: VppPlaneOptions;
   /** Lines that VPP executes at its start. */
   #startup = '';
+  #phys = 0;
   #isRunning = false;
 
   constructor(options: VppPlaneOptions) {
@@ -77,7 +78,9 @@ export class VppPlane {
     // its device is VPP's alone
     await sysctl(rtr, { [`net.ipv6.conf.${phy}.disable_ipv6`]: 1 });
     await ip(rtr, 'link', 'set', phy, 'up');
-    const lines = [`create host-interface name ${phy}`, `set interface name host-${phy} ${phy}`];
+    // a MAC of its own, as a device has, which another life of VPP has as well
+    const mac = `02:fe:00:00:00:${(++this.#phys).toString(16).padStart(2, '0')}`;
+    const lines = [`create host-interface name ${phy} hw-addr ${mac}`, `set interface name host-${phy} ${phy}`];
     if (host === undefined) lines.push(`set interface state ${phy} up`);
     else if (pairBackend === 'attach') {
       await addVeth({ ns: rtr, dev: host }, { ns: cp, dev: host });
