@@ -110,11 +110,12 @@ export class EmbeddedPunts implements PuntPlane {
     });
   }
 
-  /** Its relay, and tunnels; what else is for the router itself is the pair's, and may be asked for. */
+  /** It does all of what it does not refuse. */
   notes(_punt: Punt): readonly string[] {
     return [];
   }
 
+  /** Its relay, and tunnels; what else is for the router itself is the pair's, and may be asked for. */
   takenBy(match: PuntMatch): string | undefined {
     if (match.by !== 'port' || match.protocol !== UDP) return undefined;
     return (match.family === 4 ? RELAY4 : RELAY6)[match.port] ?? TUNNELS[match.port];
