@@ -229,7 +229,8 @@ export class Reconciler {
     for (const ns of this.namespaces.values()) {
       for (const link of ns.links.values()) {
         const phy = phyOfAlias(link);
-        if (phy === '' || this.pairs.host(phy) !== 0) continue;
+        // what the data plane has said counts, not what an earlier one had
+        if (phy === '' || this.delta.row('pair', phy)?.actual !== undefined) continue;
         // without a port it is detached: nothing is sent over it until its pair is set
         const type = link.info?.tun?.type ?? 'tap';
         const pair: Pair = {

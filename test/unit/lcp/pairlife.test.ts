@@ -219,6 +219,15 @@ describe('restarts', () => {
     leaks();
   });
 
+  it('of the data plane while a pair is taken back: its host, which nobody has any more, goes', async () => {
+    r.dataplane.restart(false);
+    r.configure(PAIRS.slice(1));
+    await r.settle();
+    expect(() => host('e0')).toThrow('no link');
+    expect([...r.dataplane.pairs.keys()]).toEqual(['lan0']);
+    leaks();
+  });
+
   it('of the data plane while legs change: what it gets is what is', async () => {
     r.kernel().setNexthop({ id: 1, oif: host('e0').ifindex, gateway: FAR });
     r.kernel().addRoute({ dst: '10.7.0.0/16', nhId: 1 });
