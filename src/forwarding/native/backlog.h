@@ -13,7 +13,6 @@ struct backlog {
   uint8_t *memory;     /* BACKLOG_SIZE, of its owner */
   uint32_t head, tail; /* where the oldest record begins and the newest ends */
   uint32_t n;          /* records */
-  uint32_t life;       /* of the client that they are for */
   uint32_t pause_ns;   /* since it took nothing: from one try to the next */
   uint64_t retry_ns;   /* when to try again */
 };

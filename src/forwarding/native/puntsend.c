@@ -97,7 +97,6 @@ static unsigned transmit(struct puntsock *s, unsigned slot, struct mmsghdr *msgs
 static void keep(struct batch *b, unsigned i) {
   struct backlog *log = &b->o->backlog[b->slot];
   if (!log->n) {
-    log->life = b->s->client[b->slot].life;
     log->pause_ns = PUNTSOCK_PAUSE_NS;
     log->retry_ns = b->now_ns + PUNTSOCK_PAUSE_NS;
   }
@@ -121,51 +120,51 @@ static void batch_send(struct batch *b) {
   b->n = 0;
 }
 
-/* Sends what waits for a client as far as it takes it; how much that was. */
+/* Sends a burst of what waits for a client, as far as it takes it; how much that was. The rest has its turn in the next loop. */
 static unsigned backlog_send(struct puntsock *s, struct punt_outbox *o, unsigned slot, uint64_t now_ns) {
   struct backlog *b = &o->backlog[slot];
   const struct backlog_record *r[BURST];
   struct mmsghdr msgs[BURST];
   struct iovec iov[BURST];
-  enum punt_fate fate = PUNT_TX;
-  unsigned taken = 0;
-  while (b->n && fate != PUNT_TX_FULL) {
-    unsigned n = backlog_first(b, r, BURST), sent;
-    for (unsigned i = 0; i < n; i++) {
-      iov[i] = (struct iovec){.iov_base = (void *)(uintptr_t)r[i]->data, .iov_len = r[i]->len};
-      msgs[i].msg_hdr = (struct msghdr){.msg_name = &s->client[slot].to, .msg_namelen = sizeof s->client[slot].to, .msg_iov = &iov[i], .msg_iovlen = 1};
-    }
-    sent = transmit(s, slot, msgs, n, now_ns, &fate);
-    taken += sent;
-    if (sent < n && fate == PUNT_TX_NO_CLIENT) {
-      backlog_drop(b, sent);
-      backlog_lose(o, slot, fate);
-    } else if (sent < n && fate == PUNT_TX_ERROR) {
-      lose(o, fate, r[sent]->owner);
-      backlog_drop(b, sent + 1);
-    } else {
-      backlog_drop(b, sent);
-    }
+  enum punt_fate fate;
+  unsigned n = backlog_first(b, r, BURST), sent;
+  for (unsigned i = 0; i < n; i++) {
+    iov[i] = (struct iovec){.iov_base = (void *)(uintptr_t)r[i]->data, .iov_len = r[i]->len};
+    msgs[i].msg_hdr = (struct msghdr){.msg_name = &s->client[slot].to, .msg_namelen = sizeof s->client[slot].to, .msg_iov = &iov[i], .msg_iovlen = 1};
   }
-  o->counts.n[PUNT_TX] += taken;
-  b->pause_ns = taken ? PUNTSOCK_PAUSE_NS : 2 * b->pause_ns > PUNTSOCK_PAUSE_MAX_NS ? PUNTSOCK_PAUSE_MAX_NS : 2 * b->pause_ns;
-  b->retry_ns = now_ns + b->pause_ns;
+  sent = transmit(s, slot, msgs, n, now_ns, &fate);
+  if (sent == n) fate = PUNT_TX;
+  if (fate == PUNT_TX_ERROR) lose(o, fate, r[sent]->owner);
+  backlog_drop(b, sent + (fate == PUNT_TX_ERROR));
+  if (fate == PUNT_TX_NO_CLIENT) backlog_lose(o, slot, fate);
+  o->counts.n[PUNT_TX] += sent;
+  uint32_t longer = 2 * b->pause_ns > PUNTSOCK_PAUSE_MAX_NS ? PUNTSOCK_PAUSE_MAX_NS : 2 * b->pause_ns;
+  b->pause_ns = sent || fate != PUNT_TX_FULL ? PUNTSOCK_PAUSE_NS : longer;
+  b->retry_ns = now_ns + (fate == PUNT_TX_FULL ? b->pause_ns : 0);
   if (!b->n) o->waiting &= ~(1ull << slot);
-  return taken;
+  return sent;
 }
 
-/* The same where it is time to; what is no longer for anybody is lost. */
+/* The same where it is time to. */
 static unsigned backlog_try(struct puntsock *s, struct punt_outbox *o, unsigned slot, uint64_t now_ns) {
-  struct backlog *b = &o->backlog[slot];
-  if (s && b->life == s->client[slot].life) return b->n && b->retry_ns <= now_ns ? backlog_send(s, o, slot, now_ns) : 0;
-  backlog_lose(o, slot, PUNT_TX_NO_CLIENT);
-  return 0;
+  const struct backlog *b = &o->backlog[slot];
+  return b->n && b->retry_ns <= now_ns ? backlog_send(s, o, slot, now_ns) : 0;
 }
 
 unsigned puntsock_retry(struct puntsock *s, struct punt_outbox *o, uint64_t now_ns) {
   unsigned taken = 0;
-  for (uint64_t left = o->waiting; left; left &= left - 1) taken += backlog_try(s, o, (unsigned)__builtin_ctzll(left), now_ns);
+  for (unsigned i = 0; i < PUNTSOCK_CLIENTS && taken < BURST; i++) taken += backlog_try(s, o, o->turn++ % PUNTSOCK_CLIENTS, now_ns);
   return taken;
+}
+
+/* Their records may be others' by now, and count nothing of it. */
+void puntsock_forget(struct punt_outbox *o, uint64_t stay) {
+  for (uint64_t left = o->waiting & ~stay; left; left &= left - 1) {
+    struct backlog *b = &o->backlog[__builtin_ctzll(left)];
+    o->counts.n[PUNT_TX_NO_CLIENT] += b->n;
+    backlog_drop(b, b->n);
+  }
+  o->waiting &= stay;
 }
 
 uint64_t puntsock_retry_ns(const struct punt_outbox *o) {
@@ -227,7 +226,7 @@ static int send_pieces(struct batch *b, uint32_t number, uint32_t record, const 
 void puntsock_send(struct puntsock *s, struct punt_outbox *o, unsigned slot, const uint32_t *number, const uint32_t *record,
                    struct packet *const *p, unsigned n, uint64_t now_ns) {
   struct batch b; /* 50 KiB, of which little is touched */
-  backlog_try(s, o, slot, now_ns);
+  if (s) backlog_try(s, o, slot, now_ns);
   if (!s || dead(&s->client[slot], now_ns)) {
     for (unsigned i = 0; i < n; i++) lose(o, PUNT_TX_NO_CLIENT, record[i]);
     return;

@@ -156,7 +156,6 @@ static int unread(int fd) {
 }
 
 int puntsock_client_open(struct puntsock *s, const char *path) {
-  static uint32_t lives; /* of all sockets: the control thread's */
   struct sockaddr_un to;
   int slot = -ENOSPC, least = 0, err = address_of(&to, path);
   if (err) return err;
@@ -173,7 +172,7 @@ int puntsock_client_open(struct puntsock *s, const char *path) {
     slot = (int)i;
     least = held;
   }
-  if (slot >= 0) s->client[slot] = (struct puntsock_client){.to = to, .uses = 1, .life = ++lives};
+  if (slot >= 0) s->client[slot] = (struct puntsock_client){.to = to, .uses = 1};
   return slot;
 }
 

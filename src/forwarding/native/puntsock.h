@@ -64,7 +64,6 @@ struct punt_counts {
 struct puntsock_client {
   struct sockaddr_un to;
   unsigned uses; /* 0: free */
-  uint32_t life; /* no two clients have the same: what waits for one is not for the next one in its slot */
   /* Of any worker, relaxed: a lost update costs a system call. */
   uint64_t dead_at_ns; /* when it was found not to be there; 0: not */
   uint8_t connected;   /* to our path: only the bound socket reaches it */
@@ -74,6 +73,7 @@ struct puntsock_client {
 struct punt_outbox {
   struct backlog backlog[PUNTSOCK_CLIENTS];
   uint64_t waiting;                  /* bit of each that has records */
+  unsigned turn;                     /* whose it is to be tried first, counted on */
   struct lcpfwd_punt_count *records; /* of the worker, by number: whose losses are counted */
   struct punt_counts counts;         /* the worker's to read and reset */
 };
@@ -107,8 +107,10 @@ void puntsock_outbox(struct punt_outbox *o, uint8_t *memory, struct lcpfwd_punt_
  * s: NULL where it has been closed a moment ago. */
 void puntsock_send(struct puntsock *s, struct punt_outbox *o, unsigned slot, const uint32_t *number, const uint32_t *record,
                    struct packet *const *p, unsigned n, uint64_t now_ns);
-/* Sends what was kept, as far as it is time to and clients take it; how many datagrams were taken. s: NULL: all is lost. */
+/* Sends what was kept, as far as it is time to and clients take it, of two bursts at most; how many datagrams were taken. */
 unsigned puntsock_retry(struct puntsock *s, struct punt_outbox *o, uint64_t now_ns);
+/* Clients without a bit in stay are about to be closed: what was kept for them is lost. */
+void puntsock_forget(struct punt_outbox *o, uint64_t stay);
 /* When it is time again; UINT64_MAX: nothing is kept. */
 uint64_t puntsock_retry_ns(const struct punt_outbox *o);
 

@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -295,10 +294,12 @@ static void *worker_run(void *arg) {
   qsbr_online(w->path.region, w->index);
   while (!ACQUIRE(&w->stop)) {
     const struct port_set *set = ACQUIRE(&w->set);
-    if (set != w->seen) PUBLISH(&w->seen, set);
+    if (set != w->seen) {
+      worker_clients_forget(w, set);
+      PUBLISH(&w->seen, set);
+    }
     w->path.now_ns = monotonic_ns();
-    unsigned work = poll_phys(w) + poll_taps(w);
-    if (w->outbox.waiting) work += worker_clients_retry(w);
+    unsigned work = poll_phys(w) + poll_taps(w) + worker_clients_retry(w);
     qsbr_quiescent(w->path.region, w->index);
     if (w->path.now_ns - w->tick_ns >= TICK_NS) tick(w);
     if (w->path.events) signal_lcpd(w);

@@ -81,6 +81,8 @@ int worker_to_socket(struct datapath *d, struct packet *p, uint32_t slot);
 void worker_clients_flush(struct worker *w);
 /* What clients could not take before; how many datagrams they have taken now. */
 unsigned worker_clients_retry(struct worker *w);
+/* What waits for clients that are not in set is lost. */
+void worker_clients_forget(struct worker *w, const struct port_set *set);
 /* Sleeps until it is time for that, or until there is work. */
 void worker_clients_pause(struct worker *w);
 int worker_outbox_open(struct worker *w); /* 0 or -errno */

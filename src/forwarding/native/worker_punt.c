@@ -37,7 +37,17 @@ static void client_flush(struct worker *w, unsigned client) {
   q->n = 0;
 }
 
+/* Before the control thread hears that the set is seen, and may close the clients that are not in it. */
+void worker_clients_forget(struct worker *w, const struct port_set *set) {
+  uint64_t stay = 0;
+  for (unsigned i = 0; set->punt && i < LCPFWD_MAX_PUNT_SLOTS; i++)
+    if (set->client[i]) stay |= 1ull << (set->client[i] - 1);
+  puntsock_forget(&w->outbox, stay);
+  outbox_count(w);
+}
+
 unsigned worker_clients_retry(struct worker *w) {
+  if (!w->outbox.waiting) return 0;
   unsigned taken = puntsock_retry(w->seen->punt, &w->outbox, w->path.now_ns);
   outbox_count(w);
   return taken;
