@@ -26,6 +26,11 @@ export const bindCall = libc.func('int bind(int, const void *, uint32_t)') as (
   address: Uint8Array,
   size: number,
 ) => number;
+export const connectCall = libc.func('int connect(int, const void *, uint32_t)') as (
+  fd: number,
+  address: Uint8Array,
+  size: number,
+) => number;
 export const getsocknameCall = libc.func('int getsockname(int, void *, void *)') as (
   fd: number,
   address: Uint8Array,
@@ -35,7 +40,7 @@ export const setsockoptCall = libc.func('int setsockopt(int, int, int, const voi
   fd: number,
   level: number,
   name: number,
-  value: Int32Array,
+  value: Int32Array | Uint8Array,
   size: number,
 ) => number;
 export const getsockoptCall = libc.func('int getsockopt(int, int, int, void *, void *)') as (

@@ -1,9 +1,9 @@
 // PacketSocket: frames of a device as the kernel sees them, both ways, with the time of each.
 //
-// Invariants: bound to its device before anything is received; one arena of JavaScript-owned memory holds the headers and
-// slots of a recvmmsg; a VLAN tag that the kernel took out of a frame is put back where it was. Bytes given to the
-// receiver are its own.
-// Reference: packet(7), recvmmsg(2), cmsg(3).
+// Invariants: bound to its device, and its filter attached, before anything is received; one arena of JavaScript-owned memory, the same for
+// all sockets because a read is over before the next one begins, holds the headers and slots of a recvmmsg; a VLAN tag that
+// the kernel took out of a frame is put back where it was. Bytes given to the receiver are its own.
+// Reference: packet(7), recvmmsg(2), cmsg(3); the kernel's Documentation/networking/filter.rst.
 
 import {
   addressOf,
@@ -27,6 +27,7 @@ const ETH_P_ALL = 0x0003;
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
 const SO_RCVBUFFORCE = 33;
+const SO_ATTACH_FILTER = 26;
 const SO_TIMESTAMPNS = 35;
 const SOL_PACKET = 263;
 const PACKET_STATISTICS = 6;
@@ -43,6 +44,8 @@ const SIZEOF_CONTROL = 128;
 const SIZEOF_CMSGHDR = 16;
 const SLOTS = 32;
 const RECEIVE_BUFFER = 16 * 2 ** 20;
+const SIZEOF_SOCK_FILTER = 8;
+const SIZEOF_SOCK_FPROG = 16;
 /** Bytes of a packet that are kept: more than a device can have. */
 export const SNAPLEN = 65_552;
 /** Reads of one wake-up, so that signals and timers have their turn. */
@@ -54,6 +57,13 @@ export interface PacketSeen {
   readonly bytes: Buffer;
   /** Bytes that it had. */
   readonly length: number;
+}
+
+export interface PacketSocketOptions {
+  /** Instructions of classic BPF (struct sock_filter) that a packet has to pass. */
+  readonly filter?: Uint8Array;
+  /** SO_RCVBUF in bytes. */
+  readonly receiveBuffer?: number;
 }
 
 /** What the kernel says beside a packet. */
@@ -108,6 +118,17 @@ export function packetOf(frame: Buffer, beside: Beside): PacketSeen {
   return { seconds, nanoseconds, bytes, length: Math.max(beside.length, frame.length) + added };
 }
 
+/** Made when the first socket opens. */
+let arenaOfAll: Buffer | undefined;
+
+/** struct sock_fprog: the number of instructions and where they are. */
+function filterProgram(filter: Uint8Array): Buffer {
+  const program = Buffer.alloc(SIZEOF_SOCK_FPROG);
+  program.writeUInt16LE(filter.length / SIZEOF_SOCK_FILTER, 0);
+  program.writeBigUInt64LE(addressOf(filter), 8);
+  return program;
+}
+
 export class PacketSocket {
   readonly device: string;
   /** Whether frames have an Ethernet header; those of a TUN begin with IP. */
@@ -122,12 +143,18 @@ export class PacketSocket {
    * Opens a socket on a device.
    *
    * @param netns path of the device's namespace
+   * @param of name of the device, or its index
    * @throws PacketSocketError, or the error of entering the namespace
    */
-  constructor(netns: string | undefined, device: string) {
+  constructor(
+    netns: string | undefined,
+    of: string | number,
+    { filter, receiveBuffer = RECEIVE_BUFFER }: PacketSocketOptions = {},
+  ) {
+    const device = `${of}`;
     this.device = device;
     const opened = withNetns(netns, () => {
-      const index = ifNameToIndex(device);
+      const index = typeof of === 'number' ? of : ifNameToIndex(of);
       if (index === 0) throw new PacketSocketError('find device', device, lastErrno());
       // Without a protocol nothing is received before the socket is bound.
       return { index, fd: socketCall(AF_PACKET, SOCK_RAW_NONBLOCK_CLOEXEC, 0) };
@@ -137,7 +164,12 @@ export class PacketSocket {
     try {
       const option = (level: number, name: number, value: number) =>
         setsockoptCall(this.#fd, level, name, new Int32Array([value]), 4) === 0;
-      if (!option(SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)) option(SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER);
+      if (!option(SOL_SOCKET, SO_RCVBUFFORCE, receiveBuffer)) option(SOL_SOCKET, SO_RCVBUF, receiveBuffer);
+      if (filter !== undefined) {
+        const program = filterProgram(filter);
+        if (setsockoptCall(this.#fd, SOL_SOCKET, SO_ATTACH_FILTER, program, program.length) !== 0)
+          throw new PacketSocketError('filter packets of', device, lastErrno());
+      }
       for (const [level, name] of [
         [SOL_SOCKET, SO_TIMESTAMPNS],
         [SOL_PACKET, PACKET_AUXDATA],
@@ -157,7 +189,8 @@ export class PacketSocket {
       closeFd(this.#fd);
       throw error;
     }
-    this.#arena = Buffer.alloc(SLOTS * (SIZEOF_MMSGHDR + SIZEOF_IOVEC + SIZEOF_CONTROL + SNAPLEN));
+    arenaOfAll ??= Buffer.alloc(SLOTS * (SIZEOF_MMSGHDR + SIZEOF_IOVEC + SIZEOF_CONTROL + SNAPLEN));
+    this.#arena = arenaOfAll;
   }
 
   #controlAt(slot: number): number {

@@ -8,6 +8,7 @@ import { chmodSync, chownSync, lstatSync, unlinkSync } from 'node:fs';
 import {
   bindCall,
   closeFd,
+  connectCall,
   errnoName,
   lastErrno,
   recvCall,
@@ -68,6 +69,14 @@ export class UnixDatagram {
     this.#path = path;
     chownSync(path, -1, gid);
     chmodSync(path, 0o660);
+  }
+
+  /**
+   * Takes datagrams of the socket at an address of unixAddress alone, whose sender then may have as many on the way as its
+   * send buffer holds, and not net.unix.max_dgram_qlen. Throws an Error with the reason.
+   */
+  connect(address: Uint8Array): void {
+    if (connectCall(this.#fd, address, address.length) !== 0) throw new Error(`connect: ${errnoName(lastErrno())}`);
   }
 
   /** Sends to an address of unixAddress; 0, or the number of the error. */

@@ -119,9 +119,12 @@ export const draftAbx: Draw<AbxSpec> = (spec, request, o, allocations) => {
 };
 
 export const draftIsisx: Draw<IsisxSpec> = (spec, request, o, allocations) => {
-  o.needs('osi');
+  o.needs('osi', `osi ${request.interconnect}`);
   const { interface: phy } = spec;
   const { wish } = replica(spec, request, o, allocations);
+  const needsPair = o.env.plane.unsupported.get('osi unpaired');
+  if (needsPair !== undefined && o.env.interface(phy)?.paired === false)
+    o.waits.push(`interface ${phy} is in no pair: ${needsPair}`);
   return draft(o, [wish], (links) => [
     { kind: 'punt', feature: 'osi', from: phy, to: nameAt(links, 0), protocol: ISIS },
     { kind: 'punt', feature: 'osi', from: nameAt(links, 0), to: phy, protocol: ISIS },

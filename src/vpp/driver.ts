@@ -321,7 +321,7 @@ export class VppDataPlane implements DataPlane {
     const { subifs, punts } = this.#up();
     const owners = subifs.owners();
     const counted = (await this.#statistics?.rows((index) => owners.get(index))) ?? [];
-    return [...counted, ...punts.discovery.rows(), ...punts.groups.rows()];
+    return [...counted, ...punts.discovery.rows(), ...punts.groups.rows(), ...punts.osi.rows()];
   }
 
   /** VPP's own packet trace is read by VPP's own commands. */

@@ -43,6 +43,8 @@ export class Interconnects {
   readonly #layer3: PuntLayer3;
   /** sw_if_indices of ours, also of those that VPP has just deleted. */
   readonly #own = new Set<number>();
+  /** Of the taps that were read or made last, by name. */
+  readonly #netns = new Map<string, string>();
   /** By name, what each was asked for as since the session began. */
   readonly #told = new Map<string, Interconnect>();
 
@@ -72,6 +74,11 @@ export class Interconnects {
     return new Set([...this.#own].flatMap((index) => this.#at.interfaces.get(index)?.name ?? []));
   }
 
+  /** Namespace of the device that a CNF has of a tap of ours, '' for lcpd's own; undefined where there is none. */
+  tapNetns(name: string): string | undefined {
+    return this.#netns.get(name);
+  }
+
   /** An interface that is gone is nobody's. */
   forget(index: number): void {
     this.#own.delete(index);
@@ -92,6 +99,7 @@ export class Interconnects {
     const memifs = this.unsupported('memif') === undefined ? await this.#memifs.read() : new Map<number, never>();
     const found: Found[] = [];
     this.#own.clear();
+    this.#netns.clear();
     for (const of of [...this.#at.interfaces.all()]) {
       const [tag, tap, memif] = [parseTag(of.tag), taps.get(of.ifindex), memifs.get(of.ifindex)];
       if (tag === undefined || of.parent !== of.ifindex || (tap === undefined && memif?.isSort !== true)) continue;
@@ -99,6 +107,7 @@ export class Interconnects {
       const layer3 = await this.#layer3.read(of.ifindex);
       const link = tap !== undefined ? 'tap' : 'memif';
       const netns = tap?.netns ?? '';
+      if (link === 'tap') this.#netns.set(of.name, netns);
       const netnsId = link === 'tap' ? this.#identity(netns) : '';
       const object: Interconnect = {
         kind: 'interconnect',
@@ -194,6 +203,7 @@ export class Interconnects {
     await this.#layer3.set(wanted, made, true);
     await interfaces.refresh();
     this.#told.set(wanted.name, wanted);
+    if (wanted.link === 'tap') this.#netns.set(wanted.name, wanted.netns);
   }
 
   async delete(wanted: Interconnect, clear: (index: number) => Promise<void>): Promise<void> {
@@ -209,6 +219,7 @@ export class Interconnects {
     else await this.#memifs.delete(of.ifindex, object.name);
     this.#own.delete(of.ifindex);
     this.#told.delete(object.name);
+    this.#netns.delete(object.name);
     await this.#at.interfaces.refresh();
   }
 }

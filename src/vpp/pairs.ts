@@ -70,6 +70,13 @@ export class Pairs {
     return found !== undefined && this.#rows.has(found.ifindex);
   }
 
+  /** Where the kernel has the host of a phy, of a pair of ours. */
+  host(phy: string): { readonly netns: string; readonly ifindex: number } | undefined {
+    const row = this.#rows.get(this.#interfaces.byName(phy)?.ifindex ?? NO_INTERFACE);
+    const found = row === undefined ? undefined : (this.#asked.get(phy) ?? this.#recognised(phy, row));
+    return found && { netns: found.pair.netns, ifindex: found.host };
+  }
+
   /** Hosts with their phys, both by sw_if_index, sub-interfaces included. */
   hosts(): Map<number, number> {
     return new Map([...this.#rows].map(([phy, { host_sw_if_index }]) => [host_sw_if_index, phy]));

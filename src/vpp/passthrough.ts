@@ -11,6 +11,7 @@ import { lcpEthertypeEnable, lcpEthertypeGet, lcpOsiProtoEnable, lcpOsiProtoGet 
 import { cliInband } from './api/vpe.ts';
 import type { VppClient } from './client.ts';
 
+const ISIS = 0x83;
 const INVALID_VALUE = -7;
 const FEATURE_DISABLED = -30;
 const INVALID_REGISTRATION = -31;
@@ -33,6 +34,8 @@ interface Sort {
   readonly digits: number;
   /** Why this VPP has none of it. */
   readonly missing: string | undefined;
+  /** Those that punts enable (puntosi.ts): they may be there without being asked for here. */
+  readonly punted: readonly number[];
   /** Ways to ask for a number, the next where one had no effect. */
   readonly enable: readonly ((value: number) => Promise<number>)[];
   readonly enabled: () => Promise<readonly number[]>;
@@ -59,7 +62,7 @@ async function bring(sort: Sort, wanted: readonly number[], gaps: Map<string, st
     gaps.set(nameOf(value), `it does not cross pairs: ${reason}`);
   }
   for (const value of has) {
-    if (wanted.includes(value)) continue;
+    if (wanted.includes(value) || sort.punted.includes(value)) continue;
     gaps.set(nameOf(value), 'VPP has it enabled, which lcpd is not asked for, and can only forget it by a restart');
   }
 }
@@ -76,6 +79,7 @@ export async function passThrough(client: VppClient, { ethertypes, osi }: PassTh
         word: 'ethertype',
         digits: 4,
         missing: client.unsupported(lcpEthertypeEnable) ?? client.unsupported(lcpEthertypeGet),
+        punted: [],
         enable: [enableType, (value) => enableType(swapped(value))],
         enabled: async () => (await client.request(lcpEthertypeGet, {})).ethertypes,
       },
@@ -86,6 +90,7 @@ export async function passThrough(client: VppClient, { ethertypes, osi }: PassTh
         word: 'osi',
         digits: 2,
         missing: client.unsupported(lcpOsiProtoEnable) ?? client.unsupported(lcpOsiProtoGet),
+        punted: [ISIS],
         enable: [async (osi_proto) => (await client.request(lcpOsiProtoEnable, { osi_proto }, { accept })).retval],
         enabled: async () => [...(await client.request(lcpOsiProtoGet, {})).osi_protos],
       },

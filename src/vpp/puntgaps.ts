@@ -29,11 +29,8 @@ const ALWAYS = [
   ['host tcp', 'VPP punts the TCP ports that nobody has all together, and no single one'],
   ['proxy 6', NO_ND],
   ['proxy interface', 'an interface of VPP answers for all ranges of its table, not for its own alone'],
-  [
-    'osi',
-    'VPP hands OSI protocols only from a phy to the host of its pair, and back (lcp_osi_proto_enable): make a pair and name the ' +
-      'protocol in dataplane.vpp.osi',
-  ],
+  ['osi unpaired', 'VPP hands OSI protocols over by pairs (lcp_osi_proto_enable)'],
+  ['osi memif', 'what a CNF sends of OSI protocols is read at its end of a TAP, and VPP drops that of a memif'],
   ['abx dst-mac', 'VPP sends packets on with the destination MAC that they came with: the CNF needs that of the phy'],
   [
     'abx multicast',
@@ -51,8 +48,20 @@ const ALWAYS = [
   ['link phy', 'interfaces of VPP need none: punts name them as they are'],
 ] as const;
 
-/** By what it is about. `server` is the path of VPP's punt socket, undefined before it was asked for. */
-export function puntGaps(at: PuntContext, interconnects: Interconnects, server?: string): ReadonlyMap<string, string> {
+/** What a VPP tells when it is asked. */
+export interface PuntAnswers {
+  /** Path of its punt socket, '' for none. */
+  readonly server: string;
+  /** Why it has no OSI protocols, undefined where it has. */
+  readonly osi: string | undefined;
+}
+
+/** By what it is about; `answers` are undefined before it was asked. */
+export function puntGaps(
+  at: PuntContext,
+  interconnects: Interconnects,
+  answers?: PuntAnswers,
+): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
   for (const [what, why] of ALWAYS) found.set(what, why);
   const needs = {
@@ -74,7 +83,8 @@ export function puntGaps(at: PuntContext, interconnects: Interconnects, server?:
     'link memif': interconnects.unsupported('memif'),
   };
   for (const [what, why] of Object.entries(needs)) if (why !== undefined) found.set(what, why);
-  if (server === '') found.set('socket', `VPP has no punt socket: ${NO_SOCKET_HINT}`);
+  if (answers?.osi !== undefined) found.set('osi', answers.osi);
+  if (answers?.server === '') found.set('socket', `VPP has no punt socket: ${NO_SOCKET_HINT}`);
   return found;
 }
 

@@ -12,8 +12,8 @@ import type { Punts } from './punts.ts';
 import { puntStats } from './puntstats.ts';
 import type { Statistics } from './statistics.ts';
 
-/** Features that VPP's dumps tell with their owner: by tag of a list, by name of a policer. */
-const TOLD: ReadonlySet<Punt['feature']> = new Set(['abx', 'police']);
+/** Features that VPP's dumps tell with their owner, by tag of a list, by name of a policer, and what ends with lcpd. */
+const TOLD: ReadonlySet<Punt['feature']> = new Set(['abx', 'police', 'osi']);
 const NOTHING: ReadonlyMap<string, string> = new Map();
 
 /** A session, as far as punts go. */
@@ -52,8 +52,9 @@ export class VppPuntPlane implements PuntPlane {
   }
 
   notes(punt: Punt): readonly string[] {
-    const groups = punt.feature === 'abx' ? (this.#punts?.groups.notes(punt) ?? []) : [];
-    return [...gapsOfPunt(punt, this.unsupported), ...groups];
+    const groups = punt.feature === 'abx' ? this.#punts?.groups.notes(punt) : undefined;
+    const osi = punt.feature === 'osi' ? this.#punts?.osi.notes(punt) : undefined;
+    return [...gapsOfPunt(punt, this.unsupported), ...(groups ?? []), ...(osi ?? [])];
   }
 
   interface(name: string): PuntInterface | undefined {

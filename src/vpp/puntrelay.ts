@@ -1,8 +1,9 @@
 // PuntRelay: packets that VPP hands to a socket of lcpd's as frames, and that go back to leave by an interface of VPP.
 //
 // Invariants: every byte is hostile, what claims to be something is read again, and no more than `rate` a second goes on.
-// A wake-up takes few, so that signals and timers have their turn. A frame goes back as it came, by VPP's punt socket with
-// the action that sends it as it is. What another program has of VPP stays its own. Reference: VPP's src/vnet/ip/punt_node.c.
+// A wake-up takes few, so that signals and timers have their turn. A frame goes back as it came (puntoutlet.ts). Nobody but VPP can
+// send to the socket, and VPP's bursts are not cut short at what a queue holds, because it is connected to VPP's. What another
+// program has of VPP stays its own. Reference: VPP's src/vnet/ip/punt_node.c; unix(7).
 
 import { statSync } from 'node:fs';
 import type { CounterRow } from '../lcp/dataplane.ts';
@@ -10,12 +11,11 @@ import { matchText, type PuntMatch } from '../lcp/puntobjects.ts';
 import { LcpError } from '../lib/errors.ts';
 import { UnixDatagram, unixAddress } from '../lib/unixdatagram.ts';
 import { lcpItfHostType } from './api/lcp.ts';
+import { DESCRIPTOR, PuntOutlet } from './puntoutlet.ts';
 import type { PuntContext } from './puntparts.ts';
 import { NO_SOCKET_HINT, type PuntSockets } from './puntsockets.ts';
+import { RateLimit } from './ratelimit.ts';
 
-/** struct punt_packetdesc_t: sw_if_index, action; in the byte order of the host. */
-const DESCRIPTOR = 8;
-const PUNT_L2 = 0;
 /** Frames of one wake-up. */
 const AT_ONCE = 64;
 const RECEIVE_BUFFER = 256 * 1024;
@@ -29,7 +29,7 @@ export interface Way<F extends string> {
 }
 
 /** What became of the frames by name: those of `Way` besides. */
-export type RelayFate = 'no-host' | 'over-limit' | 'malformed' | 'send-failed';
+export type RelayFate = 'no-host' | 'over-limit' | 'malformed' | 'too-long' | 'send-failed';
 
 export interface RelayOptions<P, F extends string> {
   readonly at: PuntContext;
@@ -50,21 +50,19 @@ export class PuntRelay<P, F extends string> {
   readonly #buffer = new Uint8Array(MOST_BYTES);
   readonly #view = new DataView(this.#buffer.buffer);
   #socket: UnixDatagram | undefined;
-  #isOpen = false;
-  #server: Uint8Array = new Uint8Array(0);
-  #allowance: number;
-  #allowedAt = 0;
+  #outlet: PuntOutlet | undefined;
+  readonly #limit: RateLimit;
 
   constructor(options: RelayOptions<P, F>) {
     this.#options = options;
-    this.#allowance = options.rate;
-    const fates = [...options.fates, 'no-host', 'over-limit', 'malformed', 'send-failed'];
+    this.#limit = new RateLimit(options.rate);
+    const fates = [...options.fates, 'no-host', 'over-limit', 'malformed', 'too-long', 'send-failed'];
     this.counts = Object.fromEntries(fates.map((fate) => [fate, 0])) as Record<F | RelayFate, number>;
   }
 
   /** Whether VPP's frames arrive here. */
   get isOpen(): boolean {
-    return this.#isOpen;
+    return this.#outlet !== undefined;
   }
 
   /** Takes frames from now on, before anything is registered, so that nothing is lost. Throws an Error with the reason. */
@@ -72,13 +70,14 @@ export class PuntRelay<P, F extends string> {
     const { path, sockets } = this.#options;
     const address = sockets.server === '' ? undefined : unixAddress(sockets.server);
     if (address === undefined) throw new Error(`VPP has no punt socket: ${NO_SOCKET_HINT}`);
-    this.#server = address;
     const { gid } = statSync(sockets.server);
     const socket = new UnixDatagram();
     this.#socket = socket;
     socket.bind(path, { gid, receiveBuffer: RECEIVE_BUFFER });
-    socket.follow(() => this.#onReadable(socket));
-    this.#isOpen = true;
+    socket.connect(address);
+    const outlet = new PuntOutlet(address, sockets.dataSize, () => this.counts['send-failed']++);
+    this.#outlet = outlet;
+    socket.follow(() => this.#onReadable(socket, outlet));
   }
 
   /** Has VPP hand over what matches. Throws REFUSED where somebody else has it; `hint` is what helps besides. */
@@ -116,37 +115,28 @@ export class PuntRelay<P, F extends string> {
   close(): void {
     this.#socket?.close();
     this.#socket = undefined;
-    this.#isOpen = false;
+    this.#outlet?.close();
+    this.#outlet = undefined;
   }
 
-  #onReadable(socket: UnixDatagram): void {
+  #onReadable(socket: UnixDatagram, outlet: PuntOutlet): void {
     for (let n = 0; n < AT_ONCE && this.#socket === socket; n++) {
       const length = socket.receive(this.#buffer);
       if (length < 0) return;
-      this.counts[this.#handOn(socket, length)]++;
+      this.counts[this.#handOn(outlet, length)]++;
     }
   }
 
-  #handOn(socket: UnixDatagram, length: number): F | RelayFate {
+  #handOn(outlet: PuntOutlet, length: number): F | RelayFate {
     if (length > MOST_BYTES || length < DESCRIPTOR) return 'malformed';
-    const packet = this.#options.read(this.#buffer.subarray(DESCRIPTOR, length));
+    const frame = this.#buffer.subarray(DESCRIPTOR, length);
+    const packet = this.#options.read(frame);
     if (packet === undefined) return 'malformed';
-    if (!this.#isAllowed()) return 'over-limit';
+    if (!this.#limit.take()) return 'over-limit';
     const { fate, to } = this.#options.way(packet, this.#view.getUint32(0, true));
     if (to === undefined) return 'no-host';
-    this.#view.setUint32(0, to, true);
-    this.#view.setUint32(4, PUNT_L2, true);
-    return socket.send(this.#server, this.#buffer.subarray(0, length)) === 0 ? fate : 'send-failed';
-  }
-
-  #isAllowed(): boolean {
-    const { rate } = this.#options;
-    const now = performance.now();
-    this.#allowance = Math.min(rate, this.#allowance + ((now - this.#allowedAt) * rate) / 1000);
-    this.#allowedAt = now;
-    if (this.#allowance < 1) return false;
-    this.#allowance--;
-    return true;
+    const sent = outlet.send(to, frame);
+    return sent === 'sent' ? fate : sent;
   }
 }
 

@@ -17,6 +17,7 @@ import { PuntFacts } from './puntfacts.ts';
 import { puntGaps } from './puntgaps.ts';
 import { PuntGroups } from './puntgroups.ts';
 import { PuntHosts } from './punthosts.ts';
+import { PuntOsi } from './puntosi.ts';
 import { PuntContext, type PuntPart } from './puntparts.ts';
 import { PuntPolicers } from './puntpolicers.ts';
 import { PuntPorts } from './puntports.ts';
@@ -47,6 +48,7 @@ export class Punts {
   readonly facts: PuntFacts;
   readonly discovery: RouterDiscovery;
   readonly groups: PuntGroups;
+  readonly osi: PuntOsi;
   readonly #sockets: PuntSockets;
   readonly #parts = new Map<PuntFeature, PuntPart<never>>();
   readonly #onRemark: (what: string, message: string) => void;
@@ -74,12 +76,17 @@ export class Punts {
     if (discoverySocket !== '') this.#sockets.own.set(discoverySocket, 'router discovery for the hosts of pairs');
     if (groupSocket !== '') this.#sockets.own.set(groupSocket, 'ABX takes packets to groups by it');
     this.groups = new PuntGroups(this.at, this.#sockets, this.ports, groupSocket);
+    this.osi = new PuntOsi(this.at, this.#sockets, {
+      tapNetns: (name) => this.interconnects.tapNetns(name),
+      netnsPath: (netns) => links.netnsPath(netns),
+    });
     const isOwn = (index: number) => this.interconnects.isOwn(index);
     const abx = new PuntAbx(this.at, this.groups);
     for (const part of [
       new PuntXconnects(this.at, isOwn),
       new PuntSpans(this.at, isOwn),
       abx,
+      this.osi,
       this.#sockets,
       new PuntHosts(this.at, this.ports, this.reasons),
       new PuntRedirects(this.at),
@@ -96,7 +103,8 @@ export class Punts {
     await this.reasons.read();
     await this.ports.read();
     if (this.#gaps.get('socket') === undefined) await this.#sockets.open();
-    this.#gaps = puntGaps(this.at, this.interconnects, this.#sockets.server);
+    const noOsi = await this.osi.open();
+    this.#gaps = puntGaps(this.at, this.interconnects, { server: this.#sockets.server, osi: noOsi });
     await this.interconnects.read();
     await this.discovery.open();
     this.at.noteNames();
@@ -116,6 +124,7 @@ export class Punts {
     this.#stop();
     this.discovery.close();
     this.groups.close();
+    this.osi.close();
   }
 
   /** What this VPP cannot do of it, with the reason. */
@@ -239,6 +248,7 @@ export class Punts {
       });
     }
     const areNotes = await this.groups.looked((again) => this.#quietly(again));
-    return (await this.facts.read()) || areNotes;
+    const areOsiNotes = this.osi.looked();
+    return (await this.facts.read()) || areNotes || areOsiNotes;
   }
 }

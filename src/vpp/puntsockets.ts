@@ -8,7 +8,9 @@
 import { matchText, type PuntMatch, type ToSocket } from '../lcp/puntobjects.ts';
 import { LcpError } from '../lib/errors.ts';
 import { puntSocketDeregister, puntSocketDump, puntSocketRegister, puntType } from './api/punt.ts';
+import { cliInband } from './api/vpe.ts';
 import type { MessageInput, MessageValue, Request } from './message.ts';
+import { USUAL_DATA_SIZE } from './puntoutlet.ts';
 import { conflict, type PuntContext, type PuntPart, unable } from './puntparts.ts';
 import { ANY_PORT, ICMP6, type PuntPorts, UDP } from './puntports.ts';
 import type { PuntReasons } from './puntreasons.ts';
@@ -57,10 +59,19 @@ export async function askSwallowing<M extends Request>(
   }
 }
 
+/** The smallest "Data Size" that VPP's `show buffers` lists; its API does not tell. */
+export function dataSizeOf(shown: string): number {
+  const [, ...rows] = shown.trim().split('\n');
+  const sizes = rows.map((row) => Number(row.trim().split(/\s+/)[4])).filter((size) => size > 0);
+  return sizes.length === 0 ? USUAL_DATA_SIZE : Math.min(...sizes);
+}
+
 export class PuntSockets implements PuntPart<'socket'> {
   readonly feature = 'socket';
   /** Path that clients write to, '' when VPP has none. */
   server = '';
+  /** Bytes of a frame that clients may write: what one of VPP's buffers holds. */
+  dataSize = USUAL_DATA_SIZE;
   /** Paths of lcpd's own, and what for. */
   readonly own = new Map<string, string>();
   readonly #at: PuntContext;
@@ -77,7 +88,10 @@ export class PuntSockets implements PuntPart<'socket'> {
   async open(): Promise<void> {
     const punt = { type: L4, punt: { l4: { af: 0, protocol: UDP, port: 1 } } };
     const asked = { header_version: 0, punt, pathname: '/' };
-    this.server = (await this.#at.client.request(puntSocketRegister, asked, { accept: [-1] })).pathname;
+    const { client } = this.#at;
+    this.server = (await client.request(puntSocketRegister, asked, { accept: [-1] })).pathname;
+    if (this.server !== '')
+      this.dataSize = dataSizeOf((await client.request(cliInband, { cmd: 'show buffers' })).reply);
   }
 
   /** The match of a row, undefined where it is none that can be asked for. */

@@ -59,5 +59,9 @@ export async function puntStats(punts: Punts, statistics: Statistics): Promise<P
       add(`punt police ${scope}`, `${colour}-bytes`, counts[index]?.bytes ?? 0);
     }
   }
+  for (const [key, { packets, bytes }] of punts.osi.handed) {
+    add(`punt ${key}`, 'packets', packets);
+    add(`punt ${key}`, 'bytes', bytes);
+  }
   return rows;
 }

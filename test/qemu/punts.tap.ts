@@ -4,7 +4,7 @@
  */
 import { macOf } from '../../src/punt/names.ts';
 import { ip } from '../system/lab/netns.ts';
-import { hexOf, ODD_FILTER, ODD_SOURCE, oddFrames, ospfPacket } from '../system/lab/oddframes.ts';
+import { hexOf, isisFrame, ODD_FILTER, ODD_SOURCE, oddFrames, ospfPacket } from '../system/lab/oddframes.ts';
 import { waitFor } from '../system/lab/process.ts';
 import {
   abxTap,
@@ -28,8 +28,7 @@ import { Sniffer } from '../system/lab/sniffer.ts';
 import { Pinger, ping, reachable, sendFrames, udpPackets } from '../system/lab/traffic.ts';
 import { type Lab, system } from '../system/lab.ts';
 
-/** VPP hands IS-IS only to hosts of pairs. */
-const inC2 = TAPS.c2.filter((name) => name !== isisTap);
+const ISIS = hexOf([isisFrame()]);
 const WAYS = [
   ['h0', '10.0.1.2'],
   ['h2', '10.9.9.3'],
@@ -62,6 +61,20 @@ async function plug(lab: Lab): Promise<void> {
   for (const [role, taps] of both) for (const tap of taps) await ip(lab.ns(role), 'link', 'set', tap, 'master', 'br0');
 }
 
+/** Sends IS-IS by h1 and from the CNF, each to the other. */
+async function isisBothWays(lab: Lab): Promise<string[][]> {
+  const [cnf, wire] = [
+    await Sniffer.on(lab, lab.ns('c2'), isisTap, 'in', ODD_FILTER),
+    await Sniffer.on(lab, lab.ns('h1'), 'eth0', 'in', ODD_FILTER),
+  ];
+  await sendFrames(lab.ns('h1'), 'eth0', ISIS);
+  const inward = await cnf.seen(1);
+  await sendFrames(lab.ns('c2'), isisTap, ISIS);
+  const seen = [inward, await wire.seen(1)];
+  for (const sniffer of [cnf, wire]) await sniffer.stop();
+  return seen;
+}
+
 /** Sends odd frames by h2 and gives what leaves at h3. */
 async function throughWire(lab: Lab, frames: readonly string[]): Promise<string[]> {
   const out = await Sniffer.on(lab, lab.ns('h3'), 'eth0', 'in', ODD_FILTER);
@@ -72,17 +85,16 @@ async function throughWire(lab: Lab, frames: readonly string[]): Promise<string[
 }
 
 system(
-  '7, 14, 15, 16, 17, 23, 24: one of each over TAPs, as frames and the CNFs see it; lcpd killed, VPP killed; then nothing is left',
+  '7, 14, 15, 16, 17, 22, 23, 24: one of each over TAPs, as frames and the CNFs see it; lcpd killed, VPP killed; then nothing is left',
   async (t, lab) => {
     const punts = new Punts(lab, { bare: 3 });
     const [c1, c2] = [await lab.addNetns('c1'), await lab.addNetns('c2')];
     const lcpd = await punts.start();
     const none = await inVpp(lab);
-    const entries = oneOfEach(lab).filter(({ name }) => name !== 'isis');
-    await punts.configure(...entries);
+    await punts.configure(...oneOfEach(lab));
     await allCreated(punts);
     t.same((await punts.taps('c1')).sort(), TAPS.c1, 'two TAPs named by their hash');
-    t.same((await punts.taps('c2')).sort(), inC2, 'and those of the other CNF');
+    t.same((await punts.taps('c2')).sort(), TAPS.c2, 'and those of the other CNF');
     for (const tap of [...TAPS.c1, relayTap, mirrorTap, hairpinTap])
       t.match(await macIn(lab, TAPS.c1.includes(tap) ? 'c1' : 'c2', tap), /^02:fe:/, `${tap}: its MAC`);
     t.equal(
@@ -125,6 +137,8 @@ system(
     t.same(await cnf.seen(1), [ospf], 'the CNF has OSPF, TTL 1 and all');
     t.same(host.frames(), [], 'and the host does not');
 
+    t.same(await isisBothWays(lab), [ISIS, ISIS], 'IS-IS reaches the CNF, and what it sends the wire');
+
     const redirected = await Sniffer.on(lab, h1, 'eth0', 'in', 'udp dst port 9000');
     await udpPackets(h4, '10.5.0.1', 9000, 1, 1);
     const [datagram = ''] = await redirected.seen(1);
@@ -157,6 +171,7 @@ system(
     t.same(await tapsIn(lab, 'c2'), before.c2, 'in the other CNF too');
     t.same(await identities(punts), before.rows, 'names, MACs, addresses, objects');
     t.same(await inVpp(lab), all, 'VPP has each once');
+    t.same(await isisBothWays(lab), [ISIS, ISIS], 'and IS-IS goes on');
     await witnesses.socket();
     await witnesses.relay();
 
@@ -182,11 +197,12 @@ system(
     t.same(await throughWire(lab, odd), odd, 'frames of every kind are what they were');
     await witnesses.socket();
     t.equal(await witnesses.relay(), 'c0a86f01');
+    t.same(await isisBothWays(lab), [ISIS, ISIS]);
     t.same((await addressesIn(lab, 'c2', abxTap)).sort(), ['10.0.0.1/24', 'fd00::1/64']);
 
     await lab.delNetns('c1');
     await punts.is('wire', 'PENDING', /network namespace .*c1 does not exist/);
-    t.same((await punts.taps('c2')).sort(), inC2, 'a CNF that goes takes its TAPs, and no others');
+    t.same((await punts.taps('c2')).sort(), TAPS.c2, 'a CNF that goes takes its TAPs, and no others');
     await lab.addNetns('c1');
     await allCreated(punts);
     t.same((await punts.taps('c1')).sort(), TAPS.c1, 'they are in the next one of its name');

@@ -18,7 +18,7 @@ export const embeddedOnly = {
 export const withTaps = { not: { vpp: 'VPP makes TAPs in the level qemu' } };
 
 /** What VPP has not, by the words of its gaps (docs/support-matrix.md), and stories leave out there. */
-const VPP_LACKS = ['osi', 'proxy 6'] as const;
+const VPP_LACKS = ['proxy 6'] as const;
 export const lacks = (lab: Lab, what: (typeof VPP_LACKS)[number]): boolean =>
   lab.dataplane !== 'embedded' && VPP_LACKS.includes(what);
 

@@ -37,7 +37,13 @@ export class Sniffer {
   }
 
   /** @param way as the device sees it: in is what it receives @param filter pcap-filter(7) */
-  static async on(lab: Lab, ns: string, dev: string, way: 'in' | 'out', filter = ''): Promise<Sniffer> {
+  static async on(
+    lab: Pick<Lab, 'dir' | 'defer'>,
+    ns: string,
+    dev: string,
+    way: 'in' | 'out',
+    filter = '',
+  ): Promise<Sniffer> {
     const file = `${lab.dir}/sniffer${made++}.pcap`;
     const words = filter.split(' ').filter(Boolean);
     const argv = ['tcpdump', '-n', '-U', '--immediate-mode', '-B', '16384', '-Q', way, '-i', dev, '-w', file, ...words];

@@ -275,6 +275,14 @@ describe('punts derived from requests', () => {
     expect(states(derive(isis('')))).toEqual({
       i: 'pending: the data plane cannot do osi: osi_plugin is not loaded (lcp_osi_proto_enable)',
     });
+    env.unsupported.clear();
+    env.unsupported.set('osi memif', 'it drops them').set('osi unpaired', 'only by pairs');
+    expect(states(derive(isis('')))).toEqual({ i: 'pending: interface eth0 is in no pair: only by pairs' });
+    env.interfaces.set('eth0', place({ addresses: ['10.0.0.1/24'], paired: true }));
+    expect(states(derive(isis('')))).toEqual({ i: 'ready' });
+    expect(states(derive({ ...isis(''), interconnect: 'memif' }))).toEqual({
+      i: 'pending: the data plane cannot do osi memif: it drops them',
+    });
   });
 
   it('23: a DHCP proxy has a subnet of its own, kept while it is there', () => {

@@ -4,7 +4,7 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest';
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { UnixDatagram, unixAddress } from '../../../src/lib/unixdatagram.ts';
 import { lcpItfHostType } from '../../../src/vpp/api/lcp.ts';
 import * as punt from '../../../src/vpp/api/punt.ts';
@@ -87,7 +87,7 @@ async function alone(): Promise<RouterDiscovery> {
           : { host_sw_if_index: HOSTS[ifindex], host_if_type: ifindex === 5 ? tun : tap },
     },
   };
-  const sockets = { server: theirs(), there: async () => undefined, register: async () => undefined };
+  const sockets = { server: theirs(), dataSize: 2048, there: async () => undefined, register: async () => undefined };
   const made = new RouterDiscovery(at as unknown as PuntContext, sockets as unknown as PuntSockets, ours());
   onTestFinished(() => made.close());
   await made.open();
@@ -135,14 +135,21 @@ it('drops what is something else, what has no host, and what is too much', async
     described(WAN, frame(134, { tags: '8100000a'.repeat(3) })),
     described(WAN, Buffer.alloc(66_000)),
   ];
+  const long = frame(134, { length: 2049 });
   await give(discovery, ...strange);
   expect(discovery.counts).toMatchObject({ malformed: strange.length, 'to-host': 0 });
+  await give(discovery, described(WAN, long));
+  expect(discovery.counts).toMatchObject({ 'too-long': 1, 'to-host': 0 });
   await give(discovery, described(77, frame(134)), described(5, frame(134)));
   expect(discovery.counts).toMatchObject({ 'no-host': 2, 'to-host': 0 });
   await give(discovery, ...Array.from({ length: 4000 }, () => described(WAN, frame(134))));
   expect(discovery.counts['over-limit']).toBeGreaterThan(1000);
   expect(discovery.counts['to-host']).toBeGreaterThanOrEqual(900);
-  expect(got).toHaveLength(discovery.counts['to-host']);
+  const all = async () => {
+    await give(discovery);
+    expect(got, 'what VPP had no room for waited').toHaveLength(discovery.counts['to-host']);
+  };
+  await vi.waitFor(all, { interval: 1, timeout: 5000 });
   expect(discovery.rows()).toContainEqual({ phy: '', name: 'nd/malformed', value: strange.length });
 });
 

@@ -2,11 +2,13 @@
  * A VPP with phys p0 and p1 and the interface of a CNF c0, all veths, and the VPP driver as its punt plane: no lcpd, no pairs. The
  * CNF's end is eth0 in `cnf`, which stands for the device that VPP's taps have where there is /dev/vhost-net.
  */
+import { statSync } from 'node:fs';
 import type { Test } from 'tap';
-import type { LcpObject } from '../../../src/lcp/objects.ts';
+import type { LinkChange, LinkFacts } from '../../../src/lcp/dataplane.ts';
+import type { LcpObject, Pair } from '../../../src/lcp/objects.ts';
 import { type Punt, puntKey } from '../../../src/lcp/puntobjects.ts';
 import { VppDataPlane } from '../../../src/vpp/driver.ts';
-import { addVeth, ip } from '../../system/lab/netns.ts';
+import { addVeth, ip, ipJson } from '../../system/lab/netns.ts';
 import { waitFor } from '../../system/lab/process.ts';
 import { frameOf, ipPacket, udpPacket } from '../../system/lab/rawframes.ts';
 import { capture, sendFrames } from '../../system/lab/traffic.ts';
@@ -23,12 +25,44 @@ const ENDS = [
 const HOST_MAC = ENDS[0][2];
 export const MULTICAST = '01:80:c2:00:00:00';
 
+/** The kernel's links as an lcpd of the lab has them: hosts of pairs in namespaces of their own, where indices are the same. */
+class LabLinks extends FakeLinks {
+  readonly #of = new Map<string, FakeLinks>();
+
+  in(netns: string): FakeLinks {
+    const links = this.#of.get(netns) ?? new FakeLinks();
+    this.#of.set(netns, links);
+    return links;
+  }
+
+  override set(netns: string, ifindex: number, change: LinkChange): Promise<void> {
+    return this.in(netns).set(netns, ifindex, change);
+  }
+
+  override get(netns: string, ifindex: number): LinkFacts | undefined {
+    return this.in(netns).get(netns, ifindex);
+  }
+
+  override nameOf(netns: string, alias: string): string | undefined {
+    return this.in(netns).nameOf(netns, alias);
+  }
+
+  override netnsPath(netns = ''): string {
+    return netns === '' ? super.netnsPath() : `/run/netns/${netns}`;
+  }
+}
+
+export interface PuntLabOptions {
+  readonly plugins?: readonly string[];
+}
+
 export class PuntLab {
   readonly t: Test;
   readonly lab: VppLab;
   readonly real: RealVpp;
   readonly remarks: string[] = [];
   readonly netnsId = new FakeLinks().identity;
+  readonly links = new LabLinks();
   dataplane: VppDataPlane;
   #captures = 0;
 
@@ -39,7 +73,7 @@ export class PuntLab {
     this.dataplane = this.#open();
   }
 
-  static async add(t: Test, lab: VppLab): Promise<PuntLab> {
+  static async add(t: Test, lab: VppLab, { plugins }: PuntLabOptions = {}): Promise<PuntLab> {
     const rtr = await lab.addNetns('rtr');
     for (const [role, dev, mac] of ENDS) {
       const host = await lab.addNetns(role);
@@ -47,7 +81,11 @@ export class PuntLab {
       await ip(rtr, 'link', 'set', dev, 'up');
       await ip(host, 'link', 'set', 'eth0', 'address', mac, 'up');
     }
-    const real = await lab.addVpp({ netns: rtr, startup: `punt { socket ${lab.dir}/punt.sock }` });
+    const real = await lab.addVpp({
+      netns: rtr,
+      startup: `punt { socket ${lab.dir}/punt.sock }`,
+      ...(plugins && { plugins }),
+    });
     for (const [, dev] of ENDS) await PuntLab.#openDevice(real, dev);
     for (const line of [
       'set interface ip address host-p0 10.0.0.1/24',
@@ -68,6 +106,23 @@ export class PuntLab {
     await real.ctl(`set interface state host-${dev} up`);
   }
 
+  /** The host of a phy's pair, in a namespace of its own where it has the same name. */
+  async addPair(phy: string, host: string): Promise<Pair> {
+    const netns = await this.lab.addNetns(host);
+    await addVeth({ ns: this.lab.ns('rtr'), dev: host }, { ns: netns, dev: host });
+    await ip(this.lab.ns('rtr'), 'link', 'set', host, 'up');
+    await ip(netns, 'link', 'set', host, 'up');
+    await this.openDevice(host);
+    const [link] = await ipJson<{ ifindex: number }>(netns, 'link', 'show', 'dev', host);
+    this.links.in(netns).add(host, link?.ifindex ?? 0);
+    await waitFor(`lcpd to see host-${host}`, () => this.dataplane.phys.byName(`host-${host}`) !== undefined);
+    const { dev, ino } = statSync(this.links.netnsPath(netns));
+    const phyIfindex = this.dataplane.port(phy) ?? 0;
+    const pair: Pair = { kind: 'pair', phy, phyIfindex, host, netns, netnsId: `${dev}:${ino}`, type: 'tap' };
+    await this.put(pair);
+    return pair;
+  }
+
   openDevice(dev: string): Promise<void> {
     return PuntLab.#openDevice(this.real, dev);
   }
@@ -81,10 +136,10 @@ export class PuntLab {
         discoverySocket: '',
         groupSocket: `${this.lab.dir}/groups.sock`,
         namespaces: [''],
-        ifindexOf: () => undefined,
+        ifindexOf: (netns, name) => this.links.in(netns).ifindexOf(name),
         pollMs: 200,
       },
-      new FakeLinks(),
+      this.links,
     );
     dataplane.connect({
       onState: () => undefined,
