@@ -8,6 +8,7 @@ import { addVeth, ip } from '../system/lab/netns.ts';
 import { waitFor } from '../system/lab/process.ts';
 import { buildPuntClient, PuntClient } from '../system/lab/puntclient.ts';
 import { frameOf, ipPacket, PROTO, udpPacket } from '../system/lab/rawframes.ts';
+import { Sniffer } from '../system/lab/sniffer.ts';
 import { rule } from '../unit/lcp/contractpunts.ts';
 import { PuntLab } from './lab/puntplane.ts';
 import { type VppLab, vpp } from './lab.ts';
@@ -135,6 +136,12 @@ vpp('scenarios 17, 18: ABX takes groups of the link by its rules, both ways, and
     { 'abx-groups/by-rule': 6, 'abx-groups/to-host': 2, 'abx-groups/send-failed': 0 },
     'all are counted',
   );
+
+  const flood = Array.from({ length: 100 }, (_, i) => hello(`10.0.0.${100 + i}`, '224.0.0.5', PHY_MAC));
+  const cnf = await Sniffer.on(lab, lab.ns('cnf'), 'eth0', 'in', 'ip proto 89 and src net 10.0.0.0/24');
+  await p.send('h0', ...flood);
+  t.equal((await cnf.seen(flood.length)).length, flood.length, 'a flood is more than a socket queues, and is whole');
+  await cnf.stop();
 
   await p.again();
   t.same(await arrivals(p, 'h0', IN_FRAMES, SIDES), ['cnf 0', 'cnf 1', 'cnf 2'], 'a restart has it back by itself');
