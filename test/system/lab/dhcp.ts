@@ -1,6 +1,6 @@
 /**
- * DHCP with programs that know nothing of lcpd: dnsmasq as the server of both families in the namespace of a CNF, ISC's
- * dhclient behind a phy.
+ * DHCP with programs that know nothing of lcpd: dnsmasq as the server of both families in the namespace of a CNF, or Kea of
+ * IPv6, ISC's dhclient behind a phy.
  *
  * Invariants: a client configures its address itself, as on any host, and goes on renewing it until it is stopped. The server
  * says when it is to renew (option 58), since no lease of its is shorter than two minutes.
@@ -27,6 +27,23 @@ export function addServer(lab: Lab, cnf: string, dev: string): Daemon {
   const ranges = ['--dhcp-range=10.0.0.100,10.0.0.150,255.255.255.0,1h', '--dhcp-range=fd00:0::100,fd00:0::1ff,64,1h'];
   const renewal = `--dhcp-option=option:T1,${RENEW_S}`;
   const server = new Daemon('dnsmasq', inNetns(cnf, [...argv, ...where, ...ranges, renewal]), `${lab.dir}/dnsmasq.log`);
+  lab.defer(() => server.stop());
+  return server;
+}
+
+/** A server of IPv6 that puts the interface's number before the message, as VPP's relay wants it, on the CNF's own address. */
+export function addKea(lab: Lab, cnf: string, dev: string, address: string): Daemon {
+  const config = {
+    'interfaces-config': { interfaces: [dev, `${dev}/${address}`] },
+    'lease-database': { type: 'memfile', persist: false },
+    'server-id': { type: 'EN', persist: false },
+    subnet6: [{ subnet: 'fd00::/64', pools: [{ pool: 'fd00::100-fd00::1ff' }] }],
+    loggers: [{ name: 'kea-dhcp6', severity: 'DEBUG', debuglevel: 40, output_options: [{ output: 'stdout' }] }],
+  };
+  const file = `${lab.dir}/kea.json`;
+  writeFileSync(file, JSON.stringify({ Dhcp6: config }));
+  const where = ['KEA_PIDFILE_DIR', 'KEA_LOCKFILE_DIR', 'KEA_DHCP_DATA_DIR'].map((name) => `${name}=${lab.dir}`);
+  const server = new Daemon('kea', inNetns(cnf, ['env', ...where, 'kea-dhcp6', '-c', file]), `${lab.dir}/kea.log`);
   lab.defer(() => server.stop());
   return server;
 }
