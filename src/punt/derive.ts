@@ -139,6 +139,14 @@ class Pass {
       this.#plans.set(id, { ...plan, state: links.busy ? 'busy' : 'refused', reasons: [links.reason] });
       return;
     }
+    const twice = links.find((link) => this.#isTwice(link));
+    if (twice !== undefined) {
+      const { name } = twice.object;
+      const reason = `${name} of the router and ${name} of the CNF would be in one namespace`;
+      const advice = 'give the CNF a namespace of its own (netns), where no host of the router is';
+      this.#plans.set(id, { ...plan, state: 'refused', reasons: [reason], hint: advice });
+      return;
+    }
     const punts = draft.punts(links);
     const taken = this.#claim(id, punts);
     if (taken !== undefined) {
@@ -233,6 +241,13 @@ class Pass {
     const { plane, netns, mirrored } = this.#env;
     if (!plane.opensPhys) return false;
     return wish.customName !== '' || (wish.addresses.length > 0 && wish.netnsId !== netns(mirrored));
+  }
+
+  /** Whether a link's device and the host of its layer 3 would be of one name and namespace. */
+  #isTwice(link: Link): boolean {
+    const { object, wish } = link;
+    const there = this.#env.netns(this.#env.mirrored);
+    return object.link === 'tap' && wish.netnsId === there && there !== undefined && this.#isRouted(link);
   }
 
   /** Who asks on an interconnect for what is behind the data plane is answered by it. */

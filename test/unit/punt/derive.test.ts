@@ -162,6 +162,12 @@ describe('punts derived from requests', () => {
     env.opensPhys = true;
     const end = { phy: 'hp0', netns: 'cp', addresses: ['10.5.0.1/24'], table: 5, mtu: 0 };
     expect(derive(h).routed).toEqual([end]);
+    const beside = { ...h, netns: 'cp' };
+    expect(states(derive(beside))).toEqual({
+      h: 'refused: hp0 of the router and hp0 of the CNF would be in one namespace',
+    });
+    env.opensPhys = false;
+    expect(states(derive(beside)), 'but where the data plane has interfaces of its own').toEqual({ h: 'ready' });
   });
 
   it('16: a span is beside everything else on its interface', () => {
