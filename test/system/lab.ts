@@ -136,13 +136,19 @@ ${ports.map(pair).join('')}${options.extra ?? ''}
     await this.addPlane(ports);
     const lcpd = this.addLcpd(this.config(options));
     await lcpd.start();
+    await this.addressHosts(lcpd, ports);
+    return lcpd;
+  }
+
+  /** Sets the hosts of the first pairs up, with addresses, once they are made: linux_cp sets them down as the last thing of it. */
+  async addressHosts(lcpd: Lcpd, ports: number): Promise<void> {
     for (let n = 0; n < ports; n++) {
       await this.waitLink('cp', `e${n}`);
+      await lcpd.waitPaired(`p${n}`);
       await this.addressHost(n);
     }
     for (let n = 0; n < ports; n++) await lcpd.waitPair(`p${n}`, 'up');
     await lcpd.synced();
-    return lcpd;
   }
 
   /** VPP, where it is what forwards, with phys that are there; the last `bare` ones are in no pair. */

@@ -99,6 +99,15 @@ export class Lcpd {
     return row;
   }
 
+  /** Until it is made, whatever its host is like. */
+  waitPaired(phy: string): Promise<PairRow> {
+    return waitFor(`pair ${phy} to be made`, async () => {
+      const row = await this.pair(phy);
+      if (row.state === 'pending') throw new Error(`it is ${JSON.stringify(row)}`);
+      return row;
+    });
+  }
+
   waitPair(phy: string, state: PairRow['state'], timeoutMs = 10_000): Promise<PairRow> {
     return waitFor(
       `pair ${phy} to be ${state}`,

@@ -77,12 +77,7 @@ export class Punts {
     await lab.addPlane(ports, bare);
     this.prepare(punts);
     await this.lcpd.start();
-    for (let n = 0; n < ports; n++) {
-      await lab.waitLink('cp', `e${n}`);
-      await lab.addressHost(n);
-    }
-    for (let n = 0; n < ports; n++) await this.lcpd.waitPair(`p${n}`, 'up');
-    await this.lcpd.synced();
+    await lab.addressHosts(this.lcpd, ports);
     return this.lcpd;
   }
 
