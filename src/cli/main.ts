@@ -16,7 +16,7 @@ import { puntCommand } from './punt.ts';
 import { type GlobalOptions, reportFailure, withConnection } from './run.ts';
 import { showCommand, showListing } from './show.ts';
 import { printable } from './table.ts';
-import { formatDiff, formatPlan, formatStatus, formatTrace, formatWatch, namespaceName } from './text.ts';
+import { formatDiff, formatPlan, formatResync, formatStatus, formatTrace, formatWatch } from './text.ts';
 import { formatDuration } from './time.ts';
 
 /** Largest configuration that fits a request line with all its escapes. */
@@ -78,11 +78,14 @@ async function trace(options: GlobalOptions & { count?: number; all?: boolean; t
   );
 }
 
-async function resync(options: GlobalOptions & { netns?: string }): Promise<void> {
-  await withConnection(options, async (connection) => {
-    const result = await connection.call('resync', options.netns === undefined ? {} : { netns: options.netns });
-    show(options, result, ({ namespaces }) => `resync of ${namespaces.map(namespaceName).join(', ') || 'nothing'}\n`);
-  });
+async function resync(options: GlobalOptions & { netns?: string; dataplane?: boolean }): Promise<void> {
+  const { netns, dataplane } = options;
+  if (netns !== undefined && dataplane === true)
+    throw new CliError(exitCodes.usage, "a namespace is the kernel's: say either --netns or --dataplane");
+  const request = { ...(netns === undefined ? {} : { netns }), ...(dataplane === true ? { dataplane } : {}) };
+  await withConnection(options, async (connection) =>
+    show(options, await connection.call('resync', request), formatResync),
+  );
 }
 
 async function plan(file: string, options: GlobalOptions): Promise<void> {
@@ -154,8 +157,9 @@ function program(): Command {
       ),
     )
     .addCommand(
-      command('resync', 'read the kernel again and compare')
+      command('resync', 'read the kernel again, or the data plane, and compare')
         .option('--netns <name>', 'only this namespace ("" is that of lcpd)')
+        .option('--dataplane', 'read the data plane instead, and put right what others have changed there (VPP)')
         .action((_options: unknown, self: Command) => resync(self.optsWithGlobals())),
     )
     .addCommand(

@@ -1,6 +1,14 @@
 // Texts: status, lookups, plans and events as a person reads them.
 
-import type { DiffResult, LookupRow, PlanResult, StatusRow, TracePacket, WatchEvent } from '../lcp/view.ts';
+import type {
+  DiffResult,
+  LookupRow,
+  PlanResult,
+  ResyncResult,
+  StatusRow,
+  TracePacket,
+  WatchEvent,
+} from '../lcp/view.ts';
 import { formatPath } from './listing.ts';
 import { summarize } from './packet.ts';
 import { formatTable, printable } from './table.ts';
@@ -104,6 +112,11 @@ export function formatDiff(diff: DiffResult): string {
     diff.differences,
   );
   return `${table}${summary}`;
+}
+
+export function formatResync({ namespaces, dataplane }: ResyncResult): string {
+  const what = dataplane === undefined ? namespaces.map(namespaceName).join(', ') : `the data plane ${dataplane}`;
+  return `resync of ${what || 'nothing'}\n`;
 }
 
 export function formatPlan(plan: PlanResult): string {

@@ -277,7 +277,21 @@ export class CoreView implements View {
     };
   }
 
-  resync(request: { netns?: string }) {
+  resync(request: { netns?: string; dataplane?: boolean }) {
+    if (request.dataplane === true) {
+      const { dataplane } = this.#core;
+      if (dataplane.readAgain === undefined) {
+        const message = `nobody but lcpd writes to the data plane ${dataplane.name}`;
+        throw new LcpError('NOT_SUPPORTED', {
+          op: 'resync',
+          key: 'dataplane',
+          message,
+          hint: 'lcpctl diff compares it',
+        });
+      }
+      dataplane.readAgain('read again, asked for by lcpctl');
+      return { namespaces: [], dataplane: dataplane.name };
+    }
     const names = request.netns === undefined ? [...this.#core.sources.keys()] : [request.netns];
     for (const name of names) {
       const source = this.#core.sources.get(name);

@@ -298,6 +298,11 @@ export interface DataPlane {
   traces(after: number, arm: number): TracedPacket[];
   /** Says which protocols to hand on, where that has to be said; now and whenever it comes up. */
   passThrough?(wanted: PassThrough): void;
+  /**
+   * Goes down and comes up again, with nothing changed, so that what it holds is read and what somebody else changed is put right;
+   * where others can. Throws DATAPLANE_DOWN.
+   */
+  readAgain?(cause: string): void;
   /** The last messages, oldest first, where there are any. */
   messages?(): MessageRow[];
 }

@@ -234,6 +234,8 @@ export interface PlanResult {
 export interface ResyncResult {
   /** Namespaces for which a resync was started. */
   namespaces: string[];
+  /** Name of the data plane, where that is read again. */
+  dataplane?: string;
 }
 
 export type MaybePromise<T> = T | Promise<T>;
@@ -273,7 +275,7 @@ export interface View {
   watch(onEvent: (event: WatchEvent) => void): () => void;
   /** Calls back for each packet until `signal` aborts; resolves when count or time is reached. */
   trace(request: TraceRequest, onPacket: (packet: TracePacket) => void, signal: AbortSignal): Promise<void>;
-  resync(request: { netns?: string }): MaybePromise<ResyncResult>;
+  resync(request: { netns?: string; dataplane?: boolean }): MaybePromise<ResyncResult>;
   /** What a reload with this text would do; throws LcpError CONFIG_INVALID with all messages when it is not valid. */
   plan(request: { configText: string }): MaybePromise<PlanResult>;
   /** Reads the configuration file again and applies the difference. */

@@ -41,6 +41,13 @@ const lookupRequest = z.strictObject({
   mpls: z.boolean().optional(),
 });
 
+const resyncRequest = z
+  .strictObject({ netns: netns.optional(), dataplane: z.boolean().optional() })
+  .refine(
+    (of) => of.netns === undefined || of.dataplane !== true,
+    "a namespace is the kernel's: either netns or dataplane",
+  );
+
 const traceRequest = z.strictObject({
   count: z.int().min(1).optional(),
   all: z.boolean().optional(),
@@ -111,7 +118,7 @@ const factories: Record<Exclude<MethodName, PuntMethodName>, Factory> = {
     const request = present(checked(traceRequest, method, params));
     return { kind: 'push', run: (emit, signal) => view.trace(request, emit, signal) };
   },
-  resync: once(z.strictObject({ netns: netns.optional() }), (view, params) => view.resync(present(params))),
+  resync: once(resyncRequest, (view, params) => view.resync(present(params))),
   plan: once(z.strictObject({ configText: z.string().max(CONFIG_BYTES) }), (view, params) => view.plan(params)),
   reload: once(none, (view) => view.reload()),
 };

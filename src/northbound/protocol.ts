@@ -123,7 +123,7 @@ export interface Methods {
   waitSynced: Unary<{ timeoutMs: number }, WaitSyncedResult>;
   watch: Rows<None, WatchEvent>;
   trace: Rows<TraceRequest, TracePacket>;
-  resync: Unary<{ netns?: string }, ResyncResult>;
+  resync: Unary<{ netns?: string; dataplane?: boolean }, ResyncResult>;
   plan: Unary<{ configText: string }, PlanResult>;
   reload: Unary<None, PlanResult>;
   'punt.list': Rows<None, PuntRequestRow>;

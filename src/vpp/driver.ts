@@ -178,6 +178,13 @@ export class VppDataPlane implements DataPlane {
     this.#again(error);
   }
 
+  readAgain(cause: string): void {
+    const programme = this.#programme;
+    const error = new LcpError('DATAPLANE_DOWN', { op: 'read VPP again', key: 'vpp', message: cause });
+    if (programme === undefined) throw error;
+    this.#lost(programme, error);
+  }
+
   async close(keep: boolean): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#retry);
