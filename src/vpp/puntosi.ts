@@ -136,10 +136,12 @@ export class PuntOsi implements PuntPart<'osi'> {
     const notes = why === undefined ? [] : [`nothing of ${punt.from} is read: ${why}`];
     const mtu = this.#at.subifs.interface(punt.from)?.mtu ?? 0;
     const most = this.#sockets.dataSize;
-    if (mtu > most)
+    if (mtu > most) {
+      const advice = 'set buffers { default data-size } in startup.conf, or its MTU';
       notes.push(
-        `frames of more than ${most} bytes do not fit into a buffer of VPP's, and ${punt.from} has an MTU of ${mtu}`,
+        `frames of more than ${most} bytes do not fit into a buffer of VPP, and ${punt.from} has an MTU of ${mtu}: ${advice}`,
       );
+    }
     return notes;
   }
 

@@ -2,6 +2,7 @@
  * IS-IS of an interface for CNFs, by a real isisd. Numbers are those of the punt manager's scenarios.
  */
 import { Frr } from './lab/frr.ts';
+import { ip } from './lab/netns.ts';
 import { hexOf, isisFrame, ODD_FILTER, oddFrames } from './lab/oddframes.ts';
 import { slowness, waitFor } from './lab/process.ts';
 import { Punts } from './lab/punts.ts';
@@ -27,6 +28,9 @@ system(
     const punts = new Punts(lab);
     const [c1, c2] = [await lab.addNetns('c1'), await lab.addNetns('c2')];
     await punts.start();
+    // of a VPP's interfaces it is 9000 at first, and isisd fills its hellos up to it
+    await ip(lab.ns('cp'), 'link', 'set', 'e0', 'mtu', '1500');
+    await punts.lcpd.synced();
     const isisx = (n: number) => ({ name: `isis${n}`, type: 'isisx', netns: n === 1 ? c1 : c2, interface: 'p0' });
     await punts.configure(isisx(1), isisx(2));
     await punts.are('CREATED', 'isis1', 'isis2');
