@@ -52,6 +52,11 @@ export class PuntMessage {
     return there.length === 0 || isEmpty ? undefined : value;
   }
 
+  /** The same of a field for which the empty text is another thing than none: who has said it is told so. */
+  stated(name: string): unknown {
+    return this.field(name) ?? (this.#members[this.at(name).at(-1) ?? ''] === '' ? '' : undefined);
+  }
+
   /** A whole number, which may be written as a text. What is none stays as it is, for the schema to refuse. */
   number(name: string): unknown {
     const value = this.field(name);

@@ -64,7 +64,7 @@ function putToHost(message: PuntMessage, draft: Draft): string {
   draft.set('l3', l3, message.at('l3_protocol'));
   draft.set('l4', l4, message.at('l4_protocol'));
   draft.set('port', port, message.at('port'));
-  draft.set('socket', message.field('socket_path'), message.at('socket_path'));
+  draft.set('socket', message.stated('socket_path'), message.at('socket_path'));
   message.end();
   return `tohost/l3/${l3 ?? ''}/l4/${l4 ?? ''}/port/${typeof port === 'number' ? port : ''}`;
 }
@@ -78,7 +78,7 @@ function putException(message: PuntMessage, draft: Draft): string {
   const reason = message.field('reason');
   draft.set('type', 'exception' satisfies PuntType, message.path);
   draft.set('reason', reason, message.at('reason'));
-  draft.set('socket', message.field('socket_path'), message.at('socket_path'));
+  draft.set('socket', message.stated('socket_path'), message.at('socket_path'));
   message.end();
   return `exception/reason/${typeof reason === 'string' ? reason.slice(0, 64) : ''}`;
 }

@@ -3,7 +3,7 @@
 // Invariants: answers are those of the session that there is; without one there is nothing. What is ours in VPP outlives sessions and
 // is kept here (puntmemory.ts). What VPP cannot tell of itself is said by `forgets`, for the journal to keep.
 
-import type { Interconnect, Punt, PuntMatch } from '../lcp/puntobjects.ts';
+import { type Interconnect, matchText, type Punt, type PuntMatch } from '../lcp/puntobjects.ts';
 import type { PuntInterface, PuntPlane, PuntReason, PuntStat } from '../lcp/puntplane.ts';
 import { LcpError } from '../lib/errors.ts';
 import { gapsOfPunt } from './puntgaps.ts';
@@ -54,7 +54,15 @@ export class VppPuntPlane implements PuntPlane {
   notes(punt: Punt): readonly string[] {
     const groups = punt.feature === 'abx' ? this.#punts?.groups.notes(punt) : undefined;
     const osi = punt.feature === 'osi' ? this.#punts?.osi.notes(punt) : undefined;
-    return [...gapsOfPunt(punt, this.unsupported), ...(groups ?? []), ...(osi ?? [])];
+    const copied = this.#isCopied(punt) ? (this.unsupported.get('host copies') ?? []) : [];
+    return [...gapsOfPunt(punt, this.unsupported), ...[copied].flat(), ...(groups ?? []), ...(osi ?? [])];
+  }
+
+  /** Whether a socket has what goes to the host, so that VPP makes a copy. */
+  #isCopied(punt: Punt): boolean {
+    if (punt.feature !== 'host' || punt.match.by !== 'reason') return false;
+    const text = matchText(punt.match);
+    return this.memory.of('socket').some(({ match }) => matchText(match) === text);
   }
 
   interface(name: string): PuntInterface | undefined {

@@ -77,4 +77,10 @@ system('churn with a small buffer ends in agreement', async (t, lab) => {
   const row = status.namespaces.find((n) => n.name === cp);
   t.ok((row?.messages ?? 0) > 0, `${row?.messages} messages read, ${row?.overruns} overruns, ${row?.resyncs} resyncs`);
   t.equal(status.health.state, 'ok');
+
+  const again = await lcpd.ctl(['resync', '--dataplane']);
+  if (lab.dataplane === 'embedded') t.match(again.stderr, /nobody but lcpd writes to the data plane embedded/);
+  else t.equal(again.stdout, 'resync of the data plane vpp\n');
+  await lcpd.synced();
+  t.same((await lcpd.diff()).differences, [], 'read again, it is what it was');
 });

@@ -50,7 +50,9 @@ describe('errors', () => {
         'l4_protocol: "l4_protocol" is missing',
       ],
     ],
-    [{ reason: 'r', socket_path: '' }, []],
+    [{ reason: 'r', socket_path: '' }, ['socket_path: the socket path is empty']],
+    [{ ...toHost, socket_path: '' }, ['socket_path: the socket path is empty']],
+    [{ reason: 'r', socket_path: null }, []],
     [{ l3_protocol: 'IPV4', tx_interface: 't' }, ['next_hop: "next_hop" is missing']],
     [{ l3_protocol: 'IPV4', next_hop: '192.0.2.1' }, ['tx_interface: "tx_interface" is missing']],
     [

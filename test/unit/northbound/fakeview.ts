@@ -221,7 +221,8 @@ export function fakeView(): FakeView {
       await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
       view.traces.delete(onPacket);
     },
-    resync: ({ netns }) => {
+    resync: ({ netns, dataplane }) => {
+      if (dataplane === true) return { namespaces: [], dataplane: 'vpp' };
       if (netns === 'nowhere') throw new LcpError('NO_SUCH_NETNS', { op: 'resync', key: netns });
       return { namespaces: netns === undefined ? ['', 'cp'] : [netns] };
     },

@@ -254,6 +254,17 @@ describe('what a VPP lacks', () => {
       expect(punts.notes(punt as Punt)).toEqual([]);
   });
 
+  it('is told of a reason for the host when a socket has it, too', async () => {
+    const { punts, lab } = await plane();
+    const match = { by: 'reason', reason: punts.reasons[0]?.name ?? '' } as const;
+    const host: Punt = { kind: 'punt', feature: 'host', match };
+    expect(punts.notes(host)).toEqual([]);
+    expect(await lab.one('set', { kind: 'punt', feature: 'socket', match, path: '/c.sock' })).toMatchObject({
+      ok: true,
+    });
+    expect(punts.notes(host).join()).toMatch(/loses its Ethernet header/);
+  });
+
   it('is told of interfaces and tables when somebody asks', async () => {
     const { fake, punts, opened } = await plane();
     expect(punts.interface('gone0')).toBeUndefined();
