@@ -50,7 +50,6 @@ static void test_sinks(void) {
   struct lcpfwd_punt *both = sink(&s, LCPFWD_PUNT_SOCKET, LCPFWD_BY_PORT, 4, PROTO_UDP, 9001);
   struct lcpfwd_punt *host = sink(&s, LCPFWD_PUNT_HOST, LCPFWD_BY_PORT, 4, PROTO_UDP, 9001);
   sink(&s, LCPFWD_PUNT_SOCKET, LCPFWD_BY_PROTOCOL, 4, 89, 0);
-  sink(&s, LCPFWD_PUNT_SOCKET, LCPFWD_BY_ICMP6, 0, 0, 135);
   sink(&s, LCPFWD_PUNT_SOCKET, LCPFWD_BY_REASON, 0, 0, REASON_TTL);
   sink(&s, LCPFWD_PUNT_SOCKET, LCPFWD_BY_REASON, 0, 0, REASON_IPSEC4_TUNNEL);
   sink(&s, LCPFWD_PUNT_SOCKET, LCPFWD_BY_REASON, 0, 0, REASON_IPSEC4_IKE);
@@ -107,6 +106,41 @@ static void test_sinks(void) {
     DROPS(R.a, R.a, &f, COUNTER_PUNT_LOCAL);
     CHECK(!strcmp(sent_to[(n_sent - 1) % 8], ipsec[i].path), "case %u to %s", i, sent_to[(n_sent - 1) % 8]);
   }
+  router_free();
+}
+
+/* A message of ICMPv6 to the router itself, of that type. */
+static void icmp6(struct frame *f, unsigned type) {
+  put_macs(f, 0xa1, 0xa2);
+  put16(f, TYPE_IP6);
+  put_ip6(f, "2001:db8:a::2", "2001:db8:a::1", 255, 40);
+  f->at[20] = PROTO_ICMP6;
+  f->at[54] = (uint8_t)type;
+}
+
+static void test_icmp6(void) {
+  begin();
+  struct punts s = {0};
+  struct frame f;
+  struct lcpfwd_punt *asked = sink(&s, LCPFWD_PUNT_SOCKET, LCPFWD_BY_ICMP6, 0, 0, 135);
+  struct lcpfwd_punt *unknown = sink(&s, LCPFWD_PUNT_SOCKET, LCPFWD_BY_ICMP6, 0, 0, 200);
+  sink(&s, LCPFWD_PUNT_SOCKET, LCPFWD_BY_PORT, 6, PROTO_UDP, 136);
+  apply(&s);
+  icmp6(&f, 135);
+  DROPS(R.a, R.a, &f, COUNTER_PUNT_LOCAL);
+  CHECK(n_sent == 1 && !strcmp(sent_to[0], asked->path) && sent_len[0] == f.len && counted(asked).packets == 1, "a question of ND");
+  icmp6(&f, 200);
+  DROPS(R.a, R.a, &f, COUNTER_PUNT_LOCAL);
+  CHECK(n_sent == 2 && !strcmp(sent_to[1], unknown->path) && counted(unknown).bytes, "a type that nobody knows");
+  icmp6(&f, 136); /* a port of UDP is no type */
+  PUNTS(R.a, R.a, &f, COUNTER_PUNT_LOCAL);
+  icmp6(&f, 135); /* nor is that of another router's */
+  address("2001:db8:b::2", f.at + 38);
+  CHECK(run(R.a, 0, f.at, f.len, NULL)->counter == COUNTER_FORWARD_IP6 && n_sent == 2, "transit");
+  client_there = 0;
+  icmp6(&f, 200);
+  DROPS(R.a, R.a, &f, COUNTER_PUNT_LOCAL);
+  CHECK(counted(unknown).drops == 1, "a client that is not there");
   router_free();
 }
 
@@ -190,6 +224,7 @@ static void test_redirect(void) {
 
 void test_deliver(void) {
   test_sinks();
+  test_icmp6();
   test_fragments();
   test_redirect();
 }
