@@ -73,6 +73,11 @@ export class Sniffer {
     });
   }
 
+  /** Waits until it has seen such a frame. */
+  async has(isMeant: (hex: string) => boolean): Promise<void> {
+    await waitFor(`a frame on ${this.#daemon.name}`, () => this.frames().some(isMeant));
+  }
+
   async stop(): Promise<void> {
     if (this.#daemon.running) await this.#daemon.stop('SIGINT');
   }
