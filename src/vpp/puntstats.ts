@@ -31,7 +31,10 @@ export async function puntStats(punts: Punts, statistics: Statistics): Promise<P
     add(object, 'rx-bytes', each.rx.bytes);
     add(object, 'tx-packets', each.tx.packets);
     add(object, 'tx-bytes', each.tx.bytes);
-    for (const name of ['drops', 'tx-error', 'rx-error']) add(object, name, each.packets[name] ?? 0);
+    for (const name of ['drops', 'rx-error']) add(object, name, each.packets[name] ?? 0);
+    // what the CNF leaves no room for VPP counts as sent, and as an error of the node, by the interface's first name
+    const full = counters.errors.find(({ node, reason }) => `${node}/${reason}` === `${each.name}-tx/no_free_slots`);
+    add(object, 'tx-error', (each.packets['tx-error'] ?? 0) + (full?.count ?? 0));
   }
   const ours = [...at.memory.of('socket'), ...at.memory.of('host')];
   for (const { reason, count } of counters.punts) {

@@ -6,7 +6,7 @@ import { statSync } from 'node:fs';
 import type { Test } from 'tap';
 import type { LinkChange, LinkFacts } from '../../../src/lcp/dataplane.ts';
 import type { LcpObject, Pair } from '../../../src/lcp/objects.ts';
-import { type Punt, puntKey } from '../../../src/lcp/puntobjects.ts';
+import { type Interconnect, PLAIN_INTERCONNECT, type Punt, puntKey } from '../../../src/lcp/puntobjects.ts';
 import { VppDataPlane } from '../../../src/vpp/driver.ts';
 import { addVeth, ip, ipJson } from '../../system/lab/netns.ts';
 import { waitFor } from '../../system/lab/process.ts';
@@ -121,6 +121,12 @@ export class PuntLab {
     const pair: Pair = { kind: 'pair', phy, phyIfindex, host, netns, netnsId: `${dev}:${ino}`, type: 'tap' };
     await this.put(pair);
     return pair;
+  }
+
+  /** A plain one, with a socket and a secret of its own. */
+  memif(name: string, change: Partial<Interconnect> = {}): Interconnect {
+    const own = { socket: `${this.lab.dir}/memif/${name}.sock`, secret: `secret-${name}`, owner: name };
+    return { kind: 'interconnect', name, link: 'memif', ...PLAIN_INTERCONNECT, ...own, ...change };
   }
 
   openDevice(dev: string): Promise<void> {
