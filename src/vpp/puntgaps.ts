@@ -19,7 +19,10 @@ import { NO_SOCKET_HINT } from './puntsockets.ts';
 /** What is so with every VPP. */
 const ALWAYS = [
   ['police class', NO_CLASSES],
-  ['police size', 'VPP limits packets as if each had 256 bytes: of smaller ones more pass, of larger ones fewer'],
+  [
+    'police size',
+    'VPP limits a number of packets as if each had 256 bytes: of smaller ones more pass, of larger ones fewer; kbps are what they say',
+  ],
   [
     'host copies',
     'what goes to a socket and to the host loses its Ethernet header on the way to the host: redirect it to a next hop',
@@ -92,7 +95,7 @@ export function puntGaps(
 export function gapsOfPunt(punt: Punt, gaps: ReadonlyMap<string, string>): string[] {
   const what: string[] = [];
   if (punt.feature === 'dhcp-proxy' && punt.family === 6) what.push('dhcp-proxy ipv6');
-  if (punt.feature === 'police' && punt.unit === 'kbps') what.push('police size');
+  if (punt.feature === 'police' && punt.unit === 'pps') what.push('police size');
   if (punt.feature === 'abx' && punt.rules.some(({ permit }) => !permit)) what.push('abx deny');
   if (punt.feature === 'abx' && punt.from.includes('.')) what.push('abx vlan');
   return what.flatMap((each) => gaps.get(each) ?? []);
