@@ -2,9 +2,10 @@
 //
 // Invariants: an interface is made in three steps: socket, interface, tag. What was left between two of them by an lcpd that ended is known
 // by the socket's path, which is ours alone, and goes before the next is made. VPP makes no directories and takes one path for
-// several sockets. Reference: VPP's src/plugins/memif/memif.c, memif_api.c.
+// several sockets. It lets its own group connect, which is let into a directory that was made here, and nobody else is.
+// Reference: VPP's src/plugins/memif/memif.c, memif_api.c, src/vppinfra/socket.c.
 
-import { mkdirSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Interconnect } from '../lcp/puntobjects.ts';
 import { swInterfaceTagAddDel } from './api/interface.ts';
@@ -41,6 +42,8 @@ export interface Memif {
 
 export class PuntMemifs {
   readonly #client: VppClient;
+  /** Directories that were made here. */
+  readonly #made = new Set<string>();
 
   constructor(client: VppClient) {
     this.#client = client;
@@ -67,7 +70,7 @@ export class PuntMemifs {
   async make(of: Interconnect): Promise<number> {
     const client = this.#client;
     await this.#clear(of.socket, of.name);
-    mkdirSync(dirname(of.socket), { recursive: true, mode: DIRECTORY_MODE });
+    this.#makeDirectory(dirname(of.socket));
     const asked = { is_add: true, socket_id: ANY_SOCKET, socket_filename: of.socket };
     const { socket_id } = await client.request(memifSocketFilenameAddDelV2, asked, { key: of.name });
     const told = {
@@ -81,8 +84,24 @@ export class PuntMemifs {
       secret: of.secret,
     };
     const { sw_if_index } = await client.request(memifCreateV2, told, { key: of.name });
+    this.#admit(of.socket);
     await client.request(swInterfaceTagAddDel, { is_add: true, sw_if_index, tag: tagOf(of) }, { key: of.name });
     return sw_if_index;
+  }
+
+  #makeDirectory(directory: string): void {
+    if (mkdirSync(directory, { recursive: true, mode: DIRECTORY_MODE }) === undefined) return;
+    chmodSync(directory, DIRECTORY_MODE); // whatever the umask
+    this.#made.add(directory);
+  }
+
+  /** Lets the group of a socket into its directory. */
+  #admit(socket: string): void {
+    const directory = dirname(socket);
+    if (!this.#made.has(directory)) return;
+    // a VPP that has other files than lcpd has made its socket elsewhere
+    const gid = statSync(socket, { throwIfNoEntry: false })?.gid;
+    if (gid !== undefined && gid !== statSync(directory).gid) chownSync(directory, -1, gid);
   }
 
   /** Removes what is at a path of ours. */
@@ -91,9 +110,13 @@ export class PuntMemifs {
     for (const [id, path] of await this.#sockets()) if (path === socket) await this.#deleteSocket(id, key);
   }
 
+  /** VPP leaves the file where it is. */
   async #deleteSocket(socket_id: number, key: string): Promise<void> {
     if (socket_id === DEFAULT_SOCKET) return;
+    const path = (await this.#sockets()).get(socket_id);
     await this.#client.request(memifSocketFilenameAddDelV2, { is_add: false, socket_id }, { key });
+    if (path === undefined || [...(await this.#sockets()).values()].includes(path)) return;
+    if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) rmSync(path);
   }
 
   /** Removes it, and its socket with the last that has it. */

@@ -10,6 +10,12 @@ import { Hopeless, run, waitFor } from './process.ts';
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const program = `${root}build/native-test/memifclient`;
 
+/** Path of the program, made once it is needed. */
+export async function memifProgram(): Promise<string> {
+  await run(['make', '-s', '-C', `${root}src/forwarding/native`, 'memifclient']);
+  return program;
+}
+
 export class MemifClient {
   readonly #child;
   #said = '';
@@ -28,7 +34,7 @@ export class MemifClient {
 
   /** Connects, or does not: see is(). */
   static async start(lab: Pick<Lab, 'defer'>, path: string, secret: string): Promise<MemifClient> {
-    await run(['make', '-s', '-C', `${root}src/forwarding/native`, 'memifclient']);
+    await memifProgram();
     const client = new MemifClient(path, secret);
     lab.defer(() => client.stop());
     return client;

@@ -54,6 +54,8 @@ class LabLinks extends FakeLinks {
 
 export interface PuntLabOptions {
   readonly plugins?: readonly string[];
+  /** Lines inside the section unix of VPP's startup.conf. */
+  readonly unix?: string;
 }
 
 export class PuntLab {
@@ -73,7 +75,7 @@ export class PuntLab {
     this.dataplane = this.#open();
   }
 
-  static async add(t: Test, lab: VppLab, { plugins }: PuntLabOptions = {}): Promise<PuntLab> {
+  static async add(t: Test, lab: VppLab, { plugins, unix = '' }: PuntLabOptions = {}): Promise<PuntLab> {
     const rtr = await lab.addNetns('rtr');
     for (const [role, dev, mac] of ENDS) {
       const host = await lab.addNetns(role);
@@ -84,6 +86,7 @@ export class PuntLab {
     const real = await lab.addVpp({
       netns: rtr,
       startup: `punt { socket ${lab.dir}/punt.sock }`,
+      unix,
       ...(plugins && { plugins }),
     });
     for (const [, dev] of ENDS) await PuntLab.#openDevice(real, dev);
