@@ -1,7 +1,7 @@
 // Proxy ARP: questions for addresses of a range that come in by an interface are answered with its own MAC.
 //
 // Invariants: VPP has ranges by table and interfaces that answer for all ranges of their table, so both are kept while one of
-// ours needs them, and what was there before us stays. VPP keeps an interface that is gone in its list and refuses to take it
+// ours needs them; a range that somebody else has is refused, and stays. VPP keeps an interface that is gone in its list and refuses to take it
 // off: what comes under its index is turned off and on again before it is relied on. Of IPv6 it answers on every
 // interface of the table, also to the owner's own neighbours, so that is not asked for.
 // Reference: VPP's src/vnet/arp/arp_proxy.c, src/vnet/ip6-nd/ip6_nd.c.
@@ -71,8 +71,11 @@ export class PuntProxies implements PuntPart<'proxy'> {
     const wanted = { table: this.#at.table(4, punt.table), low: punt.low, high: punt.high };
     const before = this.#at.memory.known(punt);
     if (before.some(({ high, table }) => high !== punt.high || table !== punt.table)) await this.delete(punt);
+    const isThere = (await this.#ranges()).some((each) => isSame(each, wanted));
+    if (isThere && !this.#at.memory.of('proxy').some((each) => isSameRange(this.#range(each), wanted)))
+      throw conflict(punt, `VPP answers for ${punt.low} to ${punt.high} already, by somebody else's wish`);
     this.#at.memory.keep(punt);
-    if (!(await this.#ranges()).some((each) => isSame(each, wanted))) await this.#tellRange(true, wanted);
+    if (!isThere) await this.#tellRange(true, wanted);
     const isOn = (await this.#interfaces()).has(index);
     if (isOn && this.#on.has(this.#life(index))) return;
     if (isOn) await this.#enable(index, false);

@@ -28,9 +28,12 @@ async function connect(lab: VppLab, path: string, secret: string): Promise<Memif
   return client;
 }
 
+/** Frames that a kernel of the lab has not sent by itself. */
+const odd = (client: MemifClient): string[] => client.got().filter((hex) => hex.slice(12, 24) === '02aa00000099');
+
 const has = (client: MemifClient, frames: readonly string[]): Promise<boolean> =>
   waitFor(`the CNF to have ${frames.length} frames`, () => {
-    const got = client.got().sort();
+    const got = odd(client).sort();
     if (got.join() !== [...frames].sort().join()) throw new Error(`it has ${got.join(' ')}`);
     return true;
   });
@@ -57,45 +60,37 @@ vpp(
     const third = await MemifClient.start(lab, one.socket, one.secret);
     t.match(await third.is(/^refused /), /already connected/, 'a slave has it for itself');
 
-    const odd = hexOf(oddFrames('02:bb:00:00:00:01'));
+    const frames = hexOf(oddFrames('02:bb:00:00:00:01'));
     const seen: string[] = [];
     for (const [role, client, other] of [
       ['h0', first, second],
       ['h1', second, first],
     ] as const) {
-      const before = [client.got().length, other.got().length];
-      await sendFrames(lab.ns(role), 'eth0', odd);
-      const came = await waitFor(`${odd.length} frames at the CNF`, () => {
-        const got = client
-          .got()
-          .slice(before[0])
-          .filter((hex) => hex.slice(12, 24) === '02aa00000099');
-        if (got.length < odd.length) throw new Error(`${got.length} came`);
+      const before = [odd(client).length, odd(other).length];
+      await sendFrames(lab.ns(role), 'eth0', frames);
+      const came = await waitFor(`${frames.length} frames at the CNF`, () => {
+        const got = odd(client).slice(before[0]);
+        if (got.length < frames.length) throw new Error(`${got.length} came`);
         return got;
       });
-      t.same([...came].sort(), odd, `${role}: at its CNF as they were sent, once`);
+      t.same([...came].sort(), frames, `${role}: at its CNF as they were sent, once`);
       const wire = await Sniffer.on(lab, lab.ns(role), 'eth0', 'in', ODD_FILTER);
       client.send(...came);
-      t.same(await wire.seen(odd.length), odd, 'and back from it, as it sent them, once');
+      t.same(await wire.seen(frames.length), frames, 'and back from it, as it sent them, once');
       await wire.stop();
-      seen.push(
-        ...other
-          .got()
-          .slice(before[1])
-          .filter((hex) => hex.slice(12, 24) === '02aa00000099'),
-      );
+      seen.push(...odd(other).slice(before[1]));
     }
     t.same(seen, [], 'nobody has frames of the other one');
 
     await first.stop();
     const again = await connect(lab, one.socket, one.secret);
-    await sendFrames(lab.ns('h0'), 'eth0', odd.slice(0, 1));
-    await has(again, odd.slice(0, 1));
+    await sendFrames(lab.ns('h0'), 'eth0', frames.slice(0, 1));
+    await has(again, frames.slice(0, 1));
     t.pass('a CNF that has died comes back');
     await p.again(...(['host-p0', 'host-p1'] as const).map((from, n) => xconnect(from, [one, two][n]?.name ?? '')));
     await p.put(one, two);
-    await sendFrames(lab.ns('h0'), 'eth0', odd.slice(0, 1));
-    await has(again, [...odd.slice(0, 1), ...odd.slice(0, 1)]);
+    await sendFrames(lab.ns('h0'), 'eth0', frames.slice(0, 1));
+    await has(again, [...frames.slice(0, 1), ...frames.slice(0, 1)]);
     t.pass('another lcpd leaves it as it is');
     await p.drop(one);
     await again.is(/^closed /);

@@ -8,7 +8,7 @@ import { abfItfAttachDump, abfPolicyDump } from '../../../src/vpp/api/abf.ts';
 import { aclAddReplace } from '../../../src/vpp/api/acl.ts';
 import { dhcpProxyConfig } from '../../../src/vpp/api/dhcp.ts';
 import { memifCreateV2, memifSocketFilenameDump } from '../../../src/vpp/api/memif.ts';
-import { proxyArpDump, proxyArpIntfcDump } from '../../../src/vpp/api/proxy.ts';
+import { proxyArpAddDel, proxyArpDump, proxyArpIntfcDump } from '../../../src/vpp/api/proxy.ts';
 import { swInterfaceSpanDump } from '../../../src/vpp/api/span.ts';
 import { swInterfaceSetL2Xconnect } from '../../../src/vpp/api/xconnect.ts';
 import type { Dump } from '../../../src/vpp/message.ts';
@@ -205,6 +205,13 @@ describe('proxies and relays', () => {
     expect([rows(fake, proxyArpDump).length, rows(fake, proxyArpIntfcDump)]).toEqual([1, [{ sw_if_index: LAN }]]);
     await lab.one('delete', proxy('lan0'));
     expect([rows(fake, proxyArpDump), rows(fake, proxyArpIntfcDump)]).toEqual([[], []]);
+    tell(fake, proxyArpAddDel, {
+      is_add: true,
+      proxy: { table_id: 0, low: Uint8Array.of(10, 0, 0, 1), hi: Uint8Array.of(10, 0, 0, 9) },
+    });
+    expect(await lab.one('set', proxy('wan0'))).toMatchObject({ ok: false, code: 'REFUSED' });
+    await lab.one('delete', proxy('wan0'));
+    expect(rows(fake, proxyArpDump).length).toBe(1);
     const six: Punt = { ...proxy('wan0'), family: 6, low: 'fd00::1', high: 'fd00::9' } as Punt;
     expect(await lab.one('set', six)).toMatchObject({ ok: false, code: 'NOT_SUPPORTED' });
     expect(punts.unsupported.get('proxy 6')).toMatch(/./);
