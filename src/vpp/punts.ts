@@ -243,7 +243,8 @@ export class Punts {
     for (const [key, punt] of [...this.#lost]) {
       if (!isBack(punt)) continue;
       await this.#quietly(async () => {
-        if (!this.#lost.delete(key)) return;
+        // what was done before may have taken it, or its interface
+        if (!isBack(punt) || !this.#lost.delete(key)) return;
         await this.#part(punt).set(punt as never);
       });
     }

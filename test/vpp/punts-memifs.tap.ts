@@ -95,7 +95,9 @@ vpp(
     await p.drop(one);
     await again.is(/^closed /);
     t.same([existsSync(one.socket), existsSync(two.socket)], [false, true], 'one that goes takes its own socket');
-    await p.drop(two);
+    await p.put(one);
+    await waitFor('what was on it to be back with it', async () => (await p.keys()).includes('xconnect host-p0'));
+    await p.drop(xconnect('host-p0', one.name), xconnect(one.name, 'host-p0'), one, two);
     t.notMatch(await p.show('show memif'), /memif-[ab].sock/);
     t.same(p.remarks, []);
   },
