@@ -93,6 +93,8 @@ export class Interconnects {
   /** By selector of the data plane, then of the CNF. */
   readonly #bySelector = new Map<string, Map<string, Link>>();
   readonly #byName = new Map<string, Link>();
+  /** Memifs: a socket is named by 25 bits, too. */
+  readonly #bySocket = new Map<string, Link>();
 
   links(): Iterable<Link> {
     return this.#byName.values();
@@ -103,24 +105,28 @@ export class Interconnects {
     const selectors = new Set<string>();
     const lenders = new Set<string>();
     const names = new Set<string>();
+    const sockets = new Set<string>();
     const links: Link[] = [];
     for (const wish of wishes) {
-      const { vppSelector, lender } = wish;
+      const { vppSelector, lender, socket } = wish;
       if (selectors.has(vppSelector)) return { busy: false, reason: `duplicate VPP selector ${vppSelector}` };
       if (lenders.has(lender)) return { busy: false, reason: `duplicate request to proxy VPP interface ${lender}` };
       const link = this.#find(owner, wish);
       if ('reason' in link) return link;
       if (names.has(link.object.name)) return { busy: false, reason: `two links of the name ${link.object.name}` };
+      if (sockets.has(socket)) return { busy: false, reason: `two links of the memif socket ${socket}` };
       selectors.add(vppSelector);
       names.add(link.object.name);
+      if (socket !== '') sockets.add(socket);
       if (lender !== '') lenders.add(lender);
       links.push(link);
     }
     for (const link of links) {
-      const { vppSelector, cnfSelector } = link.wish;
+      const { vppSelector, cnfSelector, socket } = link.wish;
       const others = this.#bySelector.get(vppSelector) ?? new Map<string, Link>();
       this.#bySelector.set(vppSelector, others.set(cnfSelector, link));
       this.#byName.set(link.object.name, link);
+      if (socket !== '') this.#bySocket.set(socket, link);
       link.users.push(owner);
     }
     return links;
@@ -141,8 +147,14 @@ export class Interconnects {
     }
     const id = interconnectId(vppSelector, cnfSelector);
     const object = objectOf(id, wish, owner);
+    const taken = (what: string, by: Link): Refusal => ({
+      busy: true,
+      reason: `${what} is taken by ${by.users[0]}, for ${by.id}`,
+    });
     const named = this.#byName.get(object.name);
-    if (named !== undefined) return { busy: true, reason: `interconnect name ${object.name} is taken by ${named.id}` };
+    if (named !== undefined) return taken(`interconnect name ${object.name}`, named);
+    const listening = this.#bySocket.get(wish.socket);
+    if (listening !== undefined) return taken(`memif socket ${wish.socket}`, listening);
     return { id, wish, object, users: [] };
   }
 }

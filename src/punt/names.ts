@@ -1,7 +1,7 @@
 // Names: how interconnects are named and addressed, so that both ends and every restart agree without asking.
 //
 // All follow from the interconnect's identity by FNV-1a: StoneWork's rules, by which its CNFs find their devices. 25 bits of
-// hash name an interconnect; who makes two of one name is told (interconnects.ts).
+// hash name an interconnect, and the socket of a memif; who would be the second of a name is told (interconnects.ts).
 
 /** FNV-1a of 32 bits over the UTF-8 bytes of a text. Reference: the FNV authors' page. */
 export function fnv1a(text: string): number {
