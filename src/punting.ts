@@ -19,6 +19,7 @@ import type { RoutedEnd } from './punt/derive.ts';
 import type { PuntEnv } from './punt/env.ts';
 import { Journal } from './punt/journal.ts';
 import { Punts } from './punt/punts.ts';
+import type { PuntChange, PuntLink } from './punt/view.ts';
 import { puntDoor } from './puntdoor.ts';
 
 export interface PuntingParts {
@@ -34,6 +35,10 @@ export interface PuntingParts {
   /** Pairs, or namespaces that are to be watched, are others. */
   repair(): void;
 }
+
+/** As its CNF sees it. */
+const linkText = ({ cnf, shared }: PuntLink): string =>
+  [cnf.name, cnf.mac, ...cnf.addresses, ...(shared ? ['shared'] : [])].join(' ');
 
 export class Punting {
   readonly punts: Punts;
@@ -82,8 +87,14 @@ export class Punting {
     reconciler.further = this.punts;
   }
 
-  #tell({ id, state, reasons }: Parameters<Parameters<Punts['watch']>[0]>[0]): void {
+  #tell({ id, about, state, reasons, links }: PuntChange): void {
     const { log, changes } = this.#parts;
+    if (about === 'links') {
+      const shown = links.map(linkText).join('; ');
+      log.info({ punt: id, links: shown }, 'links of a punt are others than before');
+      changes.publish('punt', 'links', id, shown);
+      return;
+    }
     const reason = reasons.join('; ');
     const level = state === 'FAILED' || state === 'BUSY' ? 'warn' : 'info';
     log[level]({ punt: id, ...(reason ? { reason } : {}) }, `punt ${state.toLowerCase()}`);

@@ -9,7 +9,15 @@ import type { Methods, PuntDocument, PuntRequestRow } from '../northbound/protoc
 import { parseCount, parseSecondsMs } from './arguments.ts';
 import { CliError, exitCodes } from './exit.ts';
 import { jsonSink, print, printJson, printJsonLine, tableSink } from './output.ts';
-import { formatChange, formatPunt, formatReasons, formatStats, puntColumns, puntOrders } from './punttext.ts';
+import {
+  formatChange,
+  formatPunt,
+  formatReasons,
+  formatState,
+  formatStats,
+  puntColumns,
+  puntOrders,
+} from './punttext.ts';
 import { type GlobalOptions, withConnection } from './run.ts';
 
 /** Largest file that fits a request line with all its escapes. */
@@ -86,7 +94,7 @@ async function add(type: string | undefined, rest: readonly string[], options: A
   await withConnection(options, async (connection) => {
     const rows = await connection.call('punt.add', document);
     if (options.json === true) printJson(rows);
-    else for (const row of rows) print(`${formatChange({ id: row.id, state: row.state, reasons: row.reasons })}\n`);
+    else for (const row of rows) print(`${formatState({ id: row.id, state: row.state, reasons: row.reasons })}\n`);
   });
 }
 
@@ -110,7 +118,7 @@ async function del(name: string, options: GlobalOptions): Promise<void> {
   await withConnection(options, async (connection) => {
     const row = await connection.call('punt.del', { name });
     if (options.json === true) printJson(row);
-    else print(`${formatChange({ id: row.id, state: 'DELETED', reasons: [] })}\n`);
+    else print(`${formatState({ id: row.id, state: 'DELETED', reasons: [] })}\n`);
   });
 }
 
@@ -224,8 +232,8 @@ export function puntCommand(): Command {
         .action((name: string | undefined, _options: unknown, self: Command) => stats(name, self.optsWithGlobals())),
     )
     .addCommand(
-      command('watch', 'print changes of state until interrupted').action((_options: unknown, self: Command) =>
-        watch(self.optsWithGlobals()),
+      command('watch', 'print changes of states and links until interrupted').action(
+        (_options: unknown, self: Command) => watch(self.optsWithGlobals()),
       ),
     )
     .addCommand(

@@ -83,8 +83,20 @@ export function formatPunt(row: Row): string {
   return lines.map(([key, value]) => `${key.padEnd(10)}${printable(value)}\n`).join('');
 }
 
-export function formatChange({ id, state, reasons }: Methods['punt.watch']['event']): string {
+type Change = Methods['punt.watch']['event'];
+
+/** `cp|cli|a PENDING: interface wan0 does not exist` */
+export function formatState({ id, state, reasons }: Pick<Change, 'id' | 'state' | 'reasons'>): string {
   return printable(`${id} ${state}${reasons.length === 0 ? '' : `: ${reasons.join('; ')}`}`);
+}
+
+/** What is watched, a line for each. */
+export function formatChange(change: Change): string {
+  if (change.about === 'state') return formatState(change);
+  const links = change.links.map(
+    ({ vpp, cnf, shared }) => `${endText(vpp)} - ${endText(cnf)}${shared ? ' (shared)' : ''}`,
+  );
+  return printable(`${change.id} has other links: ${links.join('; ')}`);
 }
 
 export function formatReasons(rows: readonly Methods['punt.reasons']['event'][]): string {

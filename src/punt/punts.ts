@@ -16,8 +16,8 @@ import { type CnfDevice, type Derived, derivePunts, type Plan, type RoutedEnd } 
 import type { PuntEnv } from './env.ts';
 import type { Journal } from './journal.ts';
 import { idText, type PuntRequest } from './request.ts';
-import { type Progress, progressOf, rowOf } from './state.ts';
-import type { PuntChange, PuntRow, PuntView } from './view.ts';
+import { linksOf, type Progress, progressOf, rowOf } from './state.ts';
+import type { PuntChange, PuntLink, PuntRow, PuntView } from './view.ts';
 
 /** A row of the delta table, as far as punts look at it. */
 export interface HeldRow {
@@ -69,6 +69,8 @@ export class Punts implements PuntView {
   readonly #allocations: Allocations;
   readonly #watchers = new Set<(change: PuntChange) => void>();
   readonly #progress = new Map<string, Progress>();
+  /** As they were told last. */
+  readonly #links = new Map<string, readonly PuntLink[]>();
   /** Namespaces that a former life had something in, until the data plane was read. */
   #former: readonly string[];
   #derived = NOTHING;
@@ -174,6 +176,8 @@ export class Punts implements PuntView {
     }
     const before = this.#derived;
     this.#derived = derived;
+    // before anything is taken away from under those who use it
+    this.#tellDeleted();
     for (const key of before.punts.keys()) if (!derived.punts.has(key)) rows.want('punt', key, undefined);
     for (const key of before.interconnects.keys()) {
       if (!derived.interconnects.has(key)) rows.want('interconnect', key, undefined);
@@ -185,31 +189,44 @@ export class Punts implements PuntView {
     this.settle();
   }
 
-  /** Looks at what became of everything and tells whose state is another one. */
+  /** Looks at what became of everything and tells whose state is another one, or whose links are. */
   settle(): void {
     const { rows, devices, now } = this.#parts;
     for (const plan of this.#derived.plans.values()) {
       const next = progressOf(plan, this.#derived, rows, devices);
-      const last = this.#progress.get(plan.id);
-      if (last?.state === next.state && isDeepStrictEqual(last.reasons, next.reasons)) {
-        this.#progress.set(plan.id, { ...next, since: last.since });
+      const { id } = plan;
+      const last = this.#progress.get(id);
+      const had = this.#links.get(id);
+      const links = linksOf(plan);
+      this.#links.set(id, links);
+      const { state, reasons } = next;
+      if (last?.state === state && isDeepStrictEqual(last.reasons, reasons)) {
+        this.#progress.set(id, { ...next, since: last.since });
+        if (!isDeepStrictEqual(had, links)) this.#tell({ id, about: 'links', state, reasons, links });
         continue;
       }
       // who is told of CREATED has been told of INIT
-      if (next.state === 'CREATED' && last?.state !== 'INIT') this.#tell(plan.id, 'INIT', []);
-      this.#progress.set(plan.id, { ...next, since: now() });
-      this.#tell(plan.id, next.state, next.reasons);
-    }
-    for (const id of [...this.#progress.keys()]) {
-      if (this.#derived.plans.has(id)) continue;
-      this.#progress.delete(id);
-      this.#tell(id, 'DELETED', []);
+      if (state === 'CREATED' && last?.state !== 'INIT')
+        this.#tell({ id, about: 'state', state: 'INIT', reasons: [], links });
+      this.#progress.set(id, { ...next, since: now() });
+      this.#tell({ id, about: 'state', state, reasons, links });
     }
     this.onSettled();
   }
 
-  #tell(id: string, state: PuntChange['state'], reasons: readonly string[]): void {
-    for (const watcher of this.#watchers) watcher({ id, state, reasons });
+  /** Tells of those that nobody asks for any more. */
+  #tellDeleted(): void {
+    for (const id of [...this.#progress.keys()]) {
+      if (this.#derived.plans.has(id)) continue;
+      const links = this.#links.get(id) ?? [];
+      this.#progress.delete(id);
+      this.#links.delete(id);
+      this.#tell({ id, about: 'state', state: 'DELETED', reasons: [], links });
+    }
+  }
+
+  #tell(change: PuntChange): void {
+    for (const watcher of this.#watchers) watcher(change);
   }
 
   /** Applies operations; what the data plane will not be able to tell of is in the journal before. */

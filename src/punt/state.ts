@@ -80,6 +80,9 @@ const linkOf = ({ object, wish, users }: Link): PuntLink => ({
   shared: users.length > 1,
 });
 
+/** What the doors show of a plan's links. */
+export const linksOf = (plan: Plan | undefined): PuntLink[] => (plan?.links ?? []).map(linkOf);
+
 /** What the doors show of a request; plan and progress are missing until the first pass. */
 export function rowOf(
   id: string,
@@ -100,7 +103,7 @@ export function rowOf(
     ageMs: Math.max(0, Math.round(now - since)),
     attempts,
     source,
-    links: (plan?.links ?? []).map(linkOf),
+    links: linksOf(plan),
     objects: [
       ...(plan?.interconnects ?? []).map((key) => `interconnect ${key}`),
       ...(plan?.punts ?? []).map((key) => `punt ${key}`),

@@ -54,10 +54,15 @@ export interface PuntRow {
   readonly request: PuntRequest;
 }
 
+/** What watchers are told of a punt. */
 export interface PuntChange {
   readonly id: string;
+  /** links: state and reasons are those that were told last, only its links are other ones. */
+  readonly about: 'state' | 'links';
   readonly state: PuntState | 'DELETED';
   readonly reasons: readonly string[];
+  /** Those of its row; of one that is DELETED those that it had. */
+  readonly links: readonly PuntLink[];
 }
 
 export interface PuntView {
@@ -78,5 +83,6 @@ export interface PuntView {
    * for one that has no device, with what there is to look at instead.
    */
   captures(name: string): readonly CapturePlace[];
+  /** Tells whatever becomes another one of states, reasons and links. Returns what ends it. */
   watch(watcher: (change: PuntChange) => void): () => void;
 }

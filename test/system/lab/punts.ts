@@ -99,13 +99,13 @@ export class Punts {
     if (done.code !== 0) throw new Error(`reload: ${done.stdout}${done.stderr}`);
   }
 
-  /** All that was told of a punt, the oldest first. */
+  /** All states that were told of a punt, the oldest first. */
   told(name: string): Told[] {
     const lines = readFileSync(`${this.lcpd.dir}/lcpd.log`, 'utf8').split('\n');
     return lines.flatMap((line) => {
       if (!line.startsWith('{')) return [];
       const { punt, msg, reason = '' } = JSON.parse(line) as { punt?: string; msg: string; reason?: string };
-      if (punt?.endsWith(`|${name}`) !== true) return [];
+      if (punt?.endsWith(`|${name}`) !== true || !msg.startsWith('punt ')) return [];
       return [{ state: msg.replace(/^punt /, '').toUpperCase(), reason }];
     });
   }

@@ -237,10 +237,21 @@ describe('what is there', () => {
 
   it('is watched until interrupted', async () => {
     const child = start('watch');
-    const line = new Promise<string>((resolve) => child.stdout?.once('data', (data: Buffer) => resolve(String(data))));
+    const line = () =>
+      new Promise<string>((resolve) => child.stdout?.once('data', (data: Buffer) => resolve(String(data))));
+    const first = line();
     while (punts.watchers.size === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     await addSpan('a');
-    expect(await line).toBe('cp|cli|a INIT: asked for\n');
+    expect(await first).toBe('cp|cli|a INIT: asked for\n');
+    const end = { name: 'tap-a', mac: '02:fd:0:0:0:1', addresses: [], vrf: 0, vrfName: '' };
+    const cnf = { ...end, mac: '02:fe:0:0:0:1', addresses: ['10.0.0.1/24'], vrf: 5, vrfName: 'vrf5' };
+    const link = { vppSelector: 'vpp/interface/p0', cnfSelector: 'netns::1', vpp: end, cnf, shared: true };
+    const second = line();
+    for (const watcher of punts.watchers)
+      watcher({ id: 'cp|cli|a', about: 'links', state: 'CREATED', reasons: [], links: [link] });
+    expect(await second).toBe(
+      'cp|cli|a has other links: tap-a 02:fd:0:0:0:1 - tap-a 02:fe:0:0:0:1 10.0.0.1/24 vrf 5 vrf5 (shared)\n',
+    );
     child.kill('SIGKILL');
     while (punts.watchers.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
   });

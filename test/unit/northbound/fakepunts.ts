@@ -52,7 +52,8 @@ export function fakePunts(): FakePunts {
         throw new LcpError('PUNT_REFUSED', { op: 'add punt', key: id, message: 'port 67 is used by DHCP' });
       const row = rowOf(request, source);
       rows.set(id, row);
-      for (const watcher of view.watchers) watcher({ id, state: 'INIT', reasons: ['asked for'] });
+      for (const watcher of view.watchers)
+        watcher({ id, about: 'state', state: 'INIT', reasons: ['asked for'], links: [] });
       return row;
     },
     del(name) {

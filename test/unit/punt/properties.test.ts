@@ -159,11 +159,16 @@ function sound(w: World, way: string): void {
     expect(change, `${way}: nobody is told the same twice`).not.toEqual(last);
     if (change.state === 'CREATED') expect(last?.state, `${way}: ${change.id} before it was created`).toBe('INIT');
     if (change.state === 'DELETED') expect(last, `${way}: ${change.id} was told of before`).toBeDefined();
+    if (change.about === 'links') {
+      expect([last?.state, last?.reasons], `${way}: no state but that one`).toEqual([change.state, change.reasons]);
+      expect(change.links, `${way}: links that it knew`).not.toEqual(last?.links);
+    }
     told.set(change.id, change);
   }
   const ends = new Map([...told].filter(([, { state }]) => state !== 'DELETED'));
   expect([...ends.keys()].sort(), `${way}: who was told of last`).toEqual(rows.map(({ id }) => id).sort());
-  for (const { id, state } of rows) expect(ends.get(id)?.state, `${way}: the last word on ${id}`).toBe(state);
+  for (const { id, state, links } of rows)
+    expect(ends.get(id), `${way}: the last word on ${id}`).toMatchObject({ state, links });
   const cli = rows.filter(({ source }) => source === 'cli');
   const forgotten = [...w.plane.held.values()].filter((o) => o.kind === 'punt' && w.plane.punts.forgets(o));
   w.journal.close();
