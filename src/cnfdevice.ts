@@ -19,6 +19,8 @@ export const VRF_MARK = 'lcpd punt';
 export interface CnfHost {
   readonly netns: string;
   readonly name: string;
+  /** '': as it is. */
+  readonly mac: string;
   /** 'address/length' */
   readonly addresses: readonly string[];
   /** Its VRF is the one of this table, where there is one; 0 and 254 are main. */
@@ -47,8 +49,8 @@ export interface CnfWish {
 
 export const wishOfDevice = (device: CnfDevice): CnfWish => ({ ...device, table: 0, quiet: true });
 
-export const wishOfHost = ({ netns, name, addresses, table, mtu }: CnfHost): CnfWish => ({
-  ...{ netns, name, addresses, mtu, netnsId: '', mac: '', vrf: undefined, quiet: false },
+export const wishOfHost = ({ netns, name, mac, addresses, table, mtu }: CnfHost): CnfWish => ({
+  ...{ netns, name, mac, addresses, mtu, netnsId: '', vrf: undefined, quiet: false },
   table: table === k.RT_TABLE_MAIN ? 0 : table,
 });
 

@@ -111,9 +111,7 @@ export class Punting {
 
   #route(ends: readonly RoutedEnd[]): void {
     this.#routed = ends;
-    this.#devices.wantHosts(
-      ends.map(({ netns, phy: name, addresses, table, mtu }) => ({ netns, name, addresses, table, mtu })),
-    );
+    this.#devices.wantHosts(ends.map(({ phy: name, ...end }) => ({ ...end, name })));
     // at once: what a former life has made is not to be deleted before it is asked for again
     this.#parts.repair();
   }

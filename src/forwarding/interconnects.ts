@@ -8,7 +8,7 @@
 // One that borrows addresses is bound to the port of its lender as it is now; rebind() after ports have come or gone.
 
 import type { HeldObject, LinkControl, OperationResult } from '../lcp/dataplane.ts';
-import { type Interconnect, PLAIN_INTERCONNECT } from '../lcp/puntobjects.ts';
+import { type Interconnect, PLAIN_INTERCONNECT, wireText } from '../lcp/puntobjects.ts';
 import { LcpError, messageOf } from '../lib/errors.ts';
 import { ipBytes } from '../lib/ip.ts';
 import { closeFd, errnoName } from '../lib/libc.ts';
@@ -38,10 +38,6 @@ interface Note {
   readonly interconnect: Interconnect;
   readonly ifindex: number;
 }
-
-/** What the wire is made of; all else is the core's. */
-const wireText = (i: Interconnect): string =>
-  JSON.stringify([i.link, i.netns, i.netnsId, i.phyIfindex, i.mac, i.peerMac, i.mtu, i.gso, i.socket, i.secret]);
 
 /** A TAP with our mark that no port holds: as much of the object as it tells. */
 const orphan = (name: string, netns: string, netnsId: string): Interconnect => ({

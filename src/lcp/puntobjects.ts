@@ -53,6 +53,10 @@ export interface Interconnect {
   readonly owner: string;
 }
 
+/** What its port and device are made of: where that is another, they are made anew, and what was on them is gone. */
+export const wireText = (i: Interconnect): string =>
+  JSON.stringify([i.link, i.netns, i.netnsId, i.phyIfindex, i.mac, i.peerMac, i.mtu, i.gso, i.socket, i.secret]);
+
 /** What an interconnect is when nothing is said: a link that carries frames and nothing else. */
 export const PLAIN_INTERCONNECT: Omit<Interconnect, 'kind' | 'name' | 'link'> = {
   netns: '',

@@ -11,8 +11,9 @@ import type { DataPlane, Operation, OperationResult } from './dataplane.ts';
 import { DeltaTable, type RetryPolicy } from './delta.ts';
 import { type Keepsake, Keepsakes } from './keepsakes.ts';
 import type { Namespace } from './namespace.ts';
-import { KINDS, keyOf, type Pair } from './objects.ts';
+import { KINDS, keyOf, type LcpObject, type Pair } from './objects.ts';
 import { Pairs, phyOfAlias, type UnpairedRoutes } from './pairs.ts';
+import { type Interconnect, wireText } from './puntobjects.ts';
 import { RouteSync } from './routesync.ts';
 import { type KernelWrite, Upward } from './upward.ts';
 import { Wishes } from './wishes.ts';
@@ -256,7 +257,8 @@ export class Reconciler {
     operations.forEach((operation, i) => {
       const result = results[i] ?? { ok: false, code: 'REFUSED', message: 'the data plane did not answer' };
       const { object } = operation;
-      const first = this.delta.row(object.kind, keyOf(object))?.failure === undefined;
+      const row = this.delta.row(object.kind, keyOf(object));
+      const [first, before] = [row?.failure === undefined, row?.actual];
       this.delta.settle(operation, result, now);
       this.stats.operations++;
       if (result.ok) this.upward.settled(operation);
@@ -269,7 +271,7 @@ export class Reconciler {
         if (ns !== undefined) this.routes.tableGone(ns.routesOf(object.family), object.table);
       }
       if (object.kind === 'pair') this.#pairSettled(object, operation.op, result);
-      if (object.kind === 'interconnect') this.dirtyPair(object.name);
+      if (object.kind === 'interconnect') this.#interconnectSettled(operation.op, object, before);
       // one whose end is refused is still there with all that it has; what is refused to be set may have ended
       if (object.kind === 'subif' && (result.ok || operation.op === 'set')) this.#wishes.portChanged(object.phy);
       if (object.kind === 'pathset') {
@@ -280,6 +282,13 @@ export class Reconciler {
     // of two subnets that overlap a data plane may take one, whichever comes first
     if (operations.some(({ object }, i) => object.kind === 'address' && results[i]?.ok === true))
       this.delta.hurry('address', now);
+  }
+
+  /** The pair that is an interconnect's layer 3 has lost its port where that was made anew. */
+  #interconnectSettled(op: 'set' | 'delete', now: Interconnect, before: LcpObject | undefined): void {
+    const isKept = before?.kind === 'interconnect' && wireText(before) === wireText(now);
+    if (op === 'set' && !isKept) this.delta.invalidate('pair', now.name);
+    this.dirtyPair(now.name);
   }
 
   #seeHosts(): void {

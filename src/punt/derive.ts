@@ -34,6 +34,7 @@ export interface RoutedEnd {
   readonly phy: string;
   /** Namespace of the host. */
   readonly netns: string;
+  readonly mac: string;
   readonly addresses: readonly string[];
   readonly table: number;
   readonly mtu: number;
@@ -273,11 +274,12 @@ class Pass {
     const routed: RoutedEnd[] = [];
     for (const link of this.#readyLinks) {
       const { object, wish } = link;
-      const { name, netns, netnsId, peerMac: mac, mtu } = object;
+      const { name, netns, netnsId, mac, peerMac, mtu } = object;
       const vrf = wish.vrfName === '' ? undefined : { name: wish.vrfName, table: wish.table };
-      if (object.link === 'tap') devices.push({ netns, netnsId, name, mac, mtu, addresses: wish.peerAddresses, vrf });
+      if (object.link === 'tap')
+        devices.push({ netns, netnsId, name, mac: peerMac, mtu, addresses: wish.peerAddresses, vrf });
       if (this.#isRouted(link))
-        routed.push({ phy: name, netns: this.#env.mirrored, addresses: wish.addresses, table: wish.table, mtu });
+        routed.push({ phy: name, netns: this.#env.mirrored, mac, addresses: wish.addresses, table: wish.table, mtu });
     }
     return {
       plans: this.#plans,

@@ -7,7 +7,7 @@ import { ip } from './lab/netns.ts';
 import { hexOf, ODD_FILTER, oddFrames } from './lab/oddframes.ts';
 import { waitFor } from './lab/process.ts';
 import { type Entry, Punts } from './lab/punts.ts';
-import { addressesIn, bridge, embeddedOnly, macIn } from './lab/puntscene.ts';
+import { addressesIn, bridge, embeddedOnly, macIn, neighbour } from './lab/puntscene.ts';
 import { Sniffer } from './lab/sniffer.ts';
 import { ping, reachable, sendFrames } from './lab/traffic.ts';
 import { system } from './lab.ts';
@@ -100,9 +100,26 @@ system(
     await ip(lab.ns('h0'), 'route', 'add', '10.5.0.0/24', 'via', '10.0.0.1');
     t.ok(await reachable(h2, '10.0.0.2'), 'and forwards between it and a pair');
 
+    const mac = '02:11:22:33:44:55';
+    await punts.configure({ ...hairpin, 'hairpin-interface': { ...hairpin['hairpin-interface'], mac } });
+    await waitFor('its MAC to be the one that is given', async () => (await macIn(lab, 'cp', 'hp0')) === mac);
+    await punts.is('hp', 'CREATED');
+    t.equal(await macIn(lab, 'rtr', 'hp0'), '02:fe:41:2e:bf:97', "the CNF's side stays");
+    await ip(h2, 'neighbour', 'flush', 'dev', 'eth0');
+    t.equal(await neighbour(lab, 'h2', 'eth0', '10.5.0.1'), mac, 'the router answers by it');
+    t.ok(await reachable(h2, '10.0.0.2'), 'and forwards');
+    await punts.configure({
+      ...hairpin,
+      name: 'from-the-start',
+      'hairpin-interface': { ...hairpin['hairpin-interface'], name: 'hp1', mac: '02:11:22:33:44:66' },
+    });
+    await punts.is('from-the-start', 'CREATED');
+    t.equal(await macIn(lab, 'cp', 'hp1'), '02:11:22:33:44:66', 'so does one that is made with it');
+    await lab.waitNoLink('cp', 'hp0');
+
     await punts.configure();
     await punts.noTaps('rtr');
-    await lab.waitNoLink('cp', 'hp0');
+    await lab.waitNoLink('cp', 'hp1');
     t.equal((await ping(h2, '10.5.0.1', { count: 2 })).received, 0);
   },
   embeddedOnly,

@@ -103,7 +103,7 @@ system("others' VRFs are used and left alone; a table that differs is named", as
 
   // a host of lcpd's own goes where its table is, once that is there
   await ip(cnf, 'link', 'add', 'e0', 'type', 'veth', 'peer', 'name', 'e1');
-  keeper.wantHosts([{ netns: cnf, name: 'e0', addresses: ['10.60.0.1/24'], table: 60, mtu: 0 }]);
+  keeper.wantHosts([{ netns: cnf, name: 'e0', mac: '', addresses: ['10.60.0.1/24'], table: 60, mtu: 0 }]);
   await settled(keeper, cnf, 'e0');
   t.equal((await seen(cnf, 'e0'))?.master, undefined);
   await ip(cnf, 'link', 'add', 'red', 'type', 'vrf', 'table', '60');

@@ -274,6 +274,11 @@ describe('hosts', () => {
       'settled',
       [`e0 up ${MAC} mtu 1300 10.9.0.1/24 fe80::fe:ff:fe00:1/64`],
     ]);
+    lab.devices.wantHosts([host('e0', { mac: '02:11:22:33:44:55', mtu: 1300 })]);
+    await pass();
+    expect(lab.ns.link('e0').mac, 'and the MAC that they are to have').toBe('02:11:22:33:44:55');
+    lab.devices.wantHosts([host('e0', { mtu: 1300 })]);
+    await pass();
     await lab.byHand(() => void lab.ns.add('red', { kind: 'vrf', info: { vrf: { table: 7 } }, flags: k.IFF_UP }));
     expect(lab.ns.text()[0]).toMatch(/in red 10\.9\.0\.1\/24/);
     lab.devices.wantHosts([host('e0', { mtu: 1300, table: 254 })]);

@@ -16,7 +16,7 @@ export const device = (name: string, more: Partial<CnfDevice> = {}): CnfDevice =
 });
 
 export const host = (name: string, more: Partial<CnfHost> = {}): CnfHost => ({
-  ...{ netns: 'cnf', name, addresses: ['10.9.0.1/24'], table: 7, mtu: 0, ...more },
+  ...{ netns: 'cnf', name, mac: MAC, addresses: ['10.9.0.1/24'], table: 7, mtu: 0, ...more },
 });
 
 /** Device t0 as wished, and its VRF. */

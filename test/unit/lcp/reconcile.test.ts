@@ -1,7 +1,8 @@
 // Reconciler: stories of one router: order, refusals, pairs that come and go, restarts on either side.
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import { type Interconnect, type Punt, puntKey } from '../../../src/lcp/puntobjects.ts';
+import type { Operation } from '../../../src/lcp/dataplane.ts';
+import { type Interconnect, PLAIN_INTERCONNECT, type Punt, puntKey } from '../../../src/lcp/puntobjects.ts';
 import * as k from '../../../src/netlink/uapi.ts';
 import { Router, router } from './router.ts';
 
@@ -90,6 +91,43 @@ describe('order', () => {
       }
       told.length = 0;
     }
+  });
+
+  it('a pair on an interconnect is told again where that was made anew, also by half, and not where it stayed', async () => {
+    const { delta } = r.reconciler;
+    const told: string[] = [];
+    let refuses = false;
+    r.reconciler.further = {
+      derive: () => undefined,
+      isDirty: false,
+      adopted: () => undefined,
+      settle: () => undefined,
+      through: async (operations, apply) => {
+        const isOn = ({ object: { kind } }: Operation): boolean => kind === 'interconnect' || kind === 'pair';
+        const others = operations.filter((operation) => !isOn(operation));
+        told.push(...operations.map(({ op, object }) => `${op} ${object.kind}`));
+        const answers = await apply(others);
+        return operations.map((operation) => {
+          if (!isOn(operation)) return answers[others.indexOf(operation)] ?? { ok: true };
+          const isRefused = refuses && operation.object.kind === 'interconnect';
+          if (isRefused) refuses = false;
+          return isRefused ? { ok: false, code: 'PORT_REFUSED' } : { ok: true, handle: host('e0') };
+        });
+      },
+    };
+    const wanted = async (of: Partial<Interconnect>): Promise<string[]> => {
+      told.length = 0;
+      const plain: Interconnect = { kind: 'interconnect', name: 'wan0', link: 'tap', ...PLAIN_INTERCONNECT };
+      delta.want('interconnect', 'wan0', { ...plain, mac: '02:fd:00:00:00:01', owner: 'punt:a', ...of });
+      await r.settle();
+      return told.filter((line) => /pair|interconnect/.test(line));
+    };
+    await wanted({});
+    expect(await wanted({ owner: 'punt:b', addresses: ['10.5.0.1/24'] })).toEqual(['set interconnect']);
+    expect(await wanted({ mac: '02:11:22:33:44:55' })).toEqual(['set interconnect', 'set pair']);
+    refuses = true;
+    const twice = ['set interconnect', 'set pair', 'set interconnect', 'set pair'];
+    expect(await wanted({ netnsId: '4:9' }), 'refused, and tried again').toEqual(twice);
   });
 
   it('of what a data plane is found with, no punt goes because its pair was not made yet', async () => {

@@ -159,8 +159,26 @@ describe('punts derived from requests', () => {
       table: 5,
     });
     expect(d.routed).toEqual([]);
+    const named = derive(
+      ask('h', {
+        type: 'hairpin',
+        interface: 'eth7',
+        hairpin: { name: 'hp0', mac: '02:11:22:33:44:55', addresses: [], vrf: 0, dhcpClient: false, mtu: 0 },
+      }),
+    );
+    expect(
+      named.interconnects.get('hp0'),
+      'a MAC that is given is that of its own side, and of no other',
+    ).toMatchObject({
+      mac: '02:11:22:33:44:55',
+      peerMac: '02:fe:41:2e:bf:97',
+    });
+    expect(named.devices.find(({ name }) => name === 'hp0')?.mac).toBe('02:fe:41:2e:bf:97');
+    const others = [...named.interconnects.values()].filter(({ name }) => name !== 'hp0');
+    expect(others.map(({ mac }) => mac.slice(0, 5))).toEqual(['02:fd']);
     env.opensPhys = true;
-    const end = { phy: 'hp0', netns: 'cp', addresses: ['10.5.0.1/24'], table: 5, mtu: 0 };
+    const mac = '02:fd:41:2e:bf:97';
+    const end = { phy: 'hp0', netns: 'cp', mac, addresses: ['10.5.0.1/24'], table: 5, mtu: 0 };
     expect(derive(h).routed).toEqual([end]);
     const beside = { ...h, netns: 'cp' };
     expect(states(derive(beside))).toEqual({
@@ -321,8 +339,9 @@ describe('punts derived from requests', () => {
     expect([alone(proxy('c1')).routed, proxies(alone(proxy('c1')))], 'VPP has its own').toEqual([[], []]);
     env.opensPhys = true;
     for (const d of [alone(proxy('c1')), alone(proxy('')), alone(proxy('', { interconnect: 'memif' }))]) {
-      const [name] = [...d.interconnects.keys()];
-      expect(d.routed).toEqual([{ phy: name, netns: 'cp', addresses: subnet, table: 0, mtu: 0 }]);
+      const [link] = [...d.interconnects.values()];
+      const end = { phy: link?.name, netns: 'cp', mac: link?.mac, addresses: subnet, table: 0, mtu: 0 };
+      expect(d.routed).toEqual([end]);
       expect(proxies(d), 'the kernel answers for its addresses').toEqual([]);
     }
     const beside = alone(proxy('cp'));
