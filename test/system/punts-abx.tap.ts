@@ -103,6 +103,9 @@ system(
     const [mac1, mac2] = [await macIn(lab, 'c1', tap1), await macIn(lab, 'c2', tap2)];
     t.equal(await neighbour(lab, 'c1', tap1, '10.0.0.9'), await punts.opposite(tap1));
     t.equal(await neighbour(lab, 'c2', tap2, '10.0.0.9'), await punts.opposite(tap2), 'both are answered');
+    const shared = async (): Promise<string[]> =>
+      (await punts.rows()).map(({ request, links }) => `${request.id.label} ${links.map((link) => link.shared)}`);
+    t.same(await shared(), ['ospf true', 'bgp true', 'isis true', 'both false'], 'each is told whether it shares');
 
     const [one, two] = [
       await Sniffer.on(lab, c1, tap1, 'in', ODD_FILTER),
@@ -117,11 +120,15 @@ system(
     await punts.configure(abx('bgp', c1, bgp), isis, abx('both', c2, ospf, bgp));
     await punts.is('ospf', 'DELETED');
     await punts.lcpd.synced();
+    t.same(await shared(), ['bgp true', 'isis true', 'both false'], 'two share it yet');
     await sendFrames(h0, 'eth0', hexOf([ospf4, toBgp]));
     t.same(await two.seen(1), [toMac(ospf4, mac2)], "OSPF is the next one's");
     await one.seen(first.length + 1);
     t.same(one.frames().filter((frame) => frame === toMac(toBgp, mac1)).length, 2, 'BGP is where it was');
 
+    await punts.configure(abx('bgp', c1, bgp), abx('both', c2, ospf, bgp));
+    await punts.is('isis', 'DELETED');
+    t.same(await shared(), ['bgp false', 'both false'], 'and one has it alone');
     await punts.configure(abx('both', c2, ospf, bgp));
     await punts.noTaps('c1');
     t.same(await punts.taps('c2'), [tap2]);

@@ -208,6 +208,22 @@ system(
       await punts.is(entry.name, 'CREATED');
     };
     await add(abx('ospf', c1, ospf));
+    const watched = await punts.watch();
+    await add({ name: 'isis', type: 'isisx', netns: c1, interface: 'p0' });
+    const toldOf = (name: string): string[] =>
+      watched(name).map(({ about, state, links }) => `${about} ${state} ${links.map((link) => link.shared)}`);
+    await waitFor('the other one to be told', () => toldOf('ospf').length > 0);
+    t.same(toldOf('ospf'), ['links CREATED true'], 'who shares its link now is told that, and nothing else');
+    t.same(toldOf('isis'), ['state INIT true', 'state CREATED true']);
+    t.equal((await lcpd.ctl(['punt', 'del', 'isis'])).code, 0);
+    await waitFor('the end of it to be told', () => toldOf('ospf').length > 1);
+    t.same(toldOf('ospf').slice(1), ['links CREATED false'], 'and when it has its link for itself again');
+    t.same(toldOf('isis').slice(2), ['state DELETED true']);
+    t.same(
+      watched('ospf').map(({ links }) => links[0]?.cnf.mac),
+      Array(2).fill((await punts.rows())[0]?.links[0]?.cnf.mac),
+      'with all of the link',
+    );
     const shared = async (): Promise<string[]> =>
       (await punts.rows()).map(({ id, links }) => `${id.split('|').at(-1)} ${links.map((link) => link.shared)}`);
     t.same(await shared(), ['ospf false']);

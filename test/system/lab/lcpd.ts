@@ -77,14 +77,19 @@ export class Lcpd {
     );
   }
 
+  /** The command line of lcpctl, for who starts it himself. */
+  ctlCommand(args: readonly string[]): string[] {
+    return ['node', lcpctlMain, '--socket', this.socket, ...args];
+  }
+
   /** lcpctl as a command: exit code and text. */
   ctl(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
-    return tryRun(['node', lcpctlMain, '--socket', this.socket, ...args], options);
+    return tryRun(this.ctlCommand(args), options);
   }
 
   /** lcpctl with --json that must succeed. */
   async json<T>(args: readonly string[], options: RunOptions = {}): Promise<T> {
-    const text = await run(['node', lcpctlMain, '--socket', this.socket, '--json', ...args], options);
+    const text = await run(this.ctlCommand(['--json', ...args]), options);
     return JSON.parse(text) as T;
   }
 

@@ -5,11 +5,11 @@
  * the configuration, written as JSON, which is YAML as well.
  */
 import { readFileSync } from 'node:fs';
-import type { PuntRow, PuntStat } from '../../../src/punt/view.ts';
+import type { PuntChange, PuntRow, PuntStat } from '../../../src/punt/view.ts';
 import type { Lab, RouterOptions } from '../lab.ts';
 import type { Lcpd } from './lcpd.ts';
 import { ipJson, netnsExists } from './netns.ts';
-import { waitFor } from './process.ts';
+import { Daemon, waitFor } from './process.ts';
 
 export interface Entry {
   readonly name: string;
@@ -108,6 +108,25 @@ export class Punts {
       if (punt?.endsWith(`|${name}`) !== true || !msg.startsWith('punt ')) return [];
       return [{ state: msg.replace(/^punt /, '').toUpperCase(), reason }];
     });
+  }
+
+  /** `lcpctl punt watch` from now on. Returns what gives all that it has printed of a punt so far. */
+  async watch(): Promise<(name: string) => PuntChange[]> {
+    const { lab, lcpd } = this;
+    const file = `${lcpd.dir}/watch.log`;
+    const daemon = new Daemon('lcpctl punt watch', lcpd.ctlCommand(['--json', 'punt', 'watch']), file);
+    lab.defer(() => daemon.stop());
+    const printed = (): PuntChange[] => {
+      const lines = readFileSync(file, 'utf8').split('\n').slice(0, -1);
+      return lines.map((line) => JSON.parse(line) as PuntChange);
+    };
+    // it does not say since when it watches
+    await waitFor('lcpctl to watch', async () => {
+      await lcpd.ctl(['punt', 'add', 'police', 'nudge', 'scope=arp', 'rate=50000', '--netns', '']);
+      await lcpd.ctl(['punt', 'del', 'nudge']);
+      return printed().length > 0;
+    });
+    return (name) => printed().filter(({ id }) => id.endsWith(`|${name}`));
   }
 
   /** Waits until the last word of a punt is that state, and its reason matches. */
