@@ -2,7 +2,7 @@
 //
 // Invariants: the policer has our name, by which it is found again with its rates. VPP puts the feature on as often as it is asked for and
 // looks at no index: it is put on only where it is off, and taken off before its policer goes. One that is on without our
-// policer is somebody else's. Reference: VPP's src/plugins/policer/ip_punt.h, policer_api.c.
+// policer is somebody else's. Reference: VPP's src/plugins/policer/ip_punt.h, policer_api.c, src/vnet/feature/feature.c.
 
 import type { Police } from '../lcp/puntobjects.ts';
 import { ipPuntPolice, policerAdd, policerDel, policerDumpV2, policerUpdate } from './api/policer.ts';
@@ -15,6 +15,8 @@ const { SSE2_QOS_RATE_API_KBPS: KBPS, SSE2_QOS_RATE_API_PPS: PPS } = sse2QosRate
 const { SSE2_QOS_ACTION_API_DROP: DROP, SSE2_QOS_ACTION_API_TRANSMIT: TRANSMIT } = sse2QosActionType.values;
 const ALL = 0xffff_ffff;
 const MAX_RATE = 0xffff_ffff;
+/** Last node of both arcs. */
+const END = 'error-punt';
 const SCOPES = ['ipv4', 'ipv6'] as const;
 type Scope = (typeof SCOPES)[number];
 
@@ -67,9 +69,11 @@ export class PuntPolicers implements PuntPart<'police'> {
   }
 
   async #isOn(scope: Scope): Promise<boolean> {
-    const arc = `ip${scope === 'ipv6' ? 6 : 4}-punt`;
-    const asked = { sw_if_index: 0, arc_name: arc, feature_name: `${arc}-policer` };
-    return (await this.#at.client.request(featureIsEnabled, asked)).is_enabled;
+    const arc_name = `ip${scope === 'ipv6' ? 6 : 4}-punt`;
+    const isOn = async (feature_name: string): Promise<boolean> =>
+      (await this.#at.client.request(featureIsEnabled, { sw_if_index: 0, arc_name, feature_name })).is_enabled;
+    // of an arc that nothing was ever put on VPP says yes to everything, also to its end, which nobody puts on
+    return (await isOn(`${arc_name}-policer`)) && !(await isOn(END));
   }
 
   async #put(scope: Scope, policer_index: number, is_add: boolean): Promise<void> {

@@ -180,8 +180,13 @@ function addAddresses(state: FakeState): void {
     count(features, `${arc_name} ${feature_name}`, enable);
     return {};
   });
+  // of an arc of punts that nothing was ever put on it says yes, where it means that it knows nothing of it
+  const isUnknown = (features: ReadonlyMap<string, number>, arc: string): boolean =>
+    arc.endsWith('-punt') && ![...features.keys()].some((key) => key.startsWith(`${arc} `));
   withInterface(state, featureIsEnabled, ({ features }, { arc_name, feature_name }) => ({
-    reply: { is_enabled: (features.get(`${arc_name} ${feature_name}`) ?? 0) > 0 },
+    reply: {
+      is_enabled: isUnknown(features, arc_name) || (features.get(`${arc_name} ${feature_name}`) ?? 0) > 0,
+    },
   }));
   withInterface(state, ip.swInterfaceIp6SetLinkLocalAddress, (found, { ip: address }) => {
     found.ip6 = true;

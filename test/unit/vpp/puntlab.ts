@@ -35,9 +35,9 @@ export const rows = ({ state }: FakeVpp, of: Dump, input: Record<string, unknown
   state.handle(of, input).rows ?? [];
 export const tell = ({ state }: FakeVpp, of: Request, input: Record<string, unknown>) => state.handle(of, input);
 export const count = (fake: FakeVpp, name: string): number => fake.seen.filter((seen) => seen === name).length;
-/** How often a feature of the punt arc is on. */
-export const times = ({ state }: FakeVpp, name: string): number =>
-  state.interfaces.get(0)?.features.get(`ip4-punt ${name}`) ?? 0;
+/** How often a feature of a punt arc is on. */
+export const times = ({ state }: FakeVpp, name: string, arc = 'ip4-punt'): number =>
+  state.interfaces.get(0)?.features.get(`${arc} ${name}`) ?? 0;
 export const end = ({ state }: FakeVpp, index: number): void => void deleteInterface(state, index);
 /** Has the clients see what ended. */
 export function publish(fake: FakeVpp): void {

@@ -9,6 +9,7 @@ import { addDelIpPuntRedirectV2, ipPuntRedirectV2Dump } from '../../../src/vpp/a
 import { ipPuntPolice, policerAdd, policerDumpV2 } from '../../../src/vpp/api/policer.ts';
 import { puntSocketDump, puntSocketRegister, setPunt } from '../../../src/vpp/api/punt.ts';
 import { swInterfaceSpanDump } from '../../../src/vpp/api/span.ts';
+import { featureIsEnabled } from '../../../src/vpp/api/xconnect.ts';
 import type { FakeVpp } from './fakevpp.ts';
 import { until } from './lab.ts';
 
@@ -270,6 +271,17 @@ describe('policers', () => {
     for (let i = 0; i < 2; i++) await again.dataplane.apply([{ op: 'delete', object: police(2000), handle: 0 }]);
     expect([times(fake, 'ip4-punt-policer'), policers(fake).map(({ name }) => name)]).toEqual([0, ['other']]);
     expect(fake.seen.lastIndexOf('ip_punt_police')).toBeLessThan(fake.seen.lastIndexOf('policer_del'));
+  });
+
+  it('are put on where nothing was ever put on before, of which VPP says that everything is on', async () => {
+    const { fake, lab } = await plane();
+    const asked = { sw_if_index: 0, arc_name: 'ip6-punt', feature_name: 'ip6-punt-policer' };
+    expect(tell(fake, featureIsEnabled, asked).reply).toMatchObject({ is_enabled: true });
+    const six: Punt = { kind: 'punt', feature: 'police', scope: 'ipv6', unit: 'pps', rate: 1000, burst: 100 };
+    for (let i = 0; i < 2; i++) await lab.put(six);
+    expect([times(fake, 'ip6-punt-policer', 'ip6-punt'), policers(fake).length]).toEqual([1, 1]);
+    expect(await lab.one('delete', six)).toMatchObject({ ok: true });
+    expect([times(fake, 'ip6-punt-policer', 'ip6-punt'), policers(fake).length]).toEqual([0, 0]);
   });
 
   it('of others stay on, and classes cannot be', async () => {

@@ -96,8 +96,10 @@ async function policers(talk: Talk): Promise<void> {
     exceed_action: { type: 0 },
     violate_action: { type: 0 },
   };
-  const isOn = () =>
-    talk.ask(featureIsEnabled, { arc_name: 'ip4-punt', feature_name: 'ip4-punt-policer', sw_if_index: 0 });
+  const isOn = async (): Promise<void> => {
+    for (const feature_name of ['ip4-punt-policer', 'error-punt'])
+      await talk.ask(featureIsEnabled, { arc_name: 'ip4-punt', feature_name, sw_if_index: 0 });
+  };
   for (const name of ['a', 'a', 'b']) await talk.ask(policer.policerAdd, { name, infos });
   const fields = ['name', 'cir', 'cb', 'rate_type'];
   for (const policer_index of [ALL, 1, 7]) await talk.list(policer.policerDumpV2, { policer_index }, { fields });
@@ -110,6 +112,13 @@ async function policers(talk: Talk): Promise<void> {
     await isOn();
   }
   for (const policer_index of [0, 0, 1]) await talk.ask(policer.policerDel, { policer_index });
+}
+
+/** Arcs that nothing was ever put on. */
+async function untouched(talk: Talk): Promise<void> {
+  for (const arc_name of ['ip4-punt', 'ip6-punt'])
+    for (const feature_name of [`${arc_name}-policer`, 'error-punt'])
+      await talk.ask(featureIsEnabled, { arc_name, feature_name, sw_if_index: 0 });
 }
 
 async function mirrors(talk: Talk, { loop, other, absent }: Ends): Promise<void> {
@@ -235,6 +244,7 @@ async function remains(talk: Talk, { loop, other }: Ends): Promise<void> {
 }
 
 export async function conversePunts(talk: Talk, ends: Ends): Promise<void> {
+  await untouched(talk);
   await sockets(talk);
   await redirects(talk, ends);
   await policers(talk);
