@@ -34,6 +34,15 @@ export interface CnfLink {
 export const isPuntTap = (lab: Lab, { ifalias = '', linkinfo }: CnfLink): boolean =>
   lab.dataplane === 'embedded' ? ifalias.startsWith('lcpd punt ') : linkinfo?.info_kind === 'tun';
 
+/** All states that a log tells of a punt, the oldest first. */
+export const toldIn = (log: string, name: string): Told[] =>
+  log.split('\n').flatMap((line) => {
+    if (!line.startsWith('{')) return [];
+    const { punt, msg, reason = '' } = JSON.parse(line) as { punt?: string; msg: string; reason?: string };
+    if (punt?.endsWith(`|${name}`) !== true || !msg.startsWith('punt ')) return [];
+    return [{ state: msg.replace(/^punt /, '').toUpperCase(), reason }];
+  });
+
 export interface PuntRouterOptions extends RouterOptions {
   /** Phys behind the paired ones, with a host each, in no pair. */
   readonly bare?: number;
@@ -101,13 +110,7 @@ export class Punts {
 
   /** All states that were told of a punt, the oldest first. */
   told(name: string): Told[] {
-    const lines = readFileSync(`${this.lcpd.dir}/lcpd.log`, 'utf8').split('\n');
-    return lines.flatMap((line) => {
-      if (!line.startsWith('{')) return [];
-      const { punt, msg, reason = '' } = JSON.parse(line) as { punt?: string; msg: string; reason?: string };
-      if (punt?.endsWith(`|${name}`) !== true || !msg.startsWith('punt ')) return [];
-      return [{ state: msg.replace(/^punt /, '').toUpperCase(), reason }];
-    });
+    return toldIn(readFileSync(`${this.lcpd.dir}/lcpd.log`, 'utf8'), name);
   }
 
   /** `lcpctl punt watch` from now on. Returns what gives all that it has printed of a punt so far. */
