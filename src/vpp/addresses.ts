@@ -374,6 +374,17 @@ export class Addresses {
     }
   }
 
+  /** An interface has gone from VPP, and all that it had. */
+  gone(ifindex: number): void {
+    this.#had.delete(ifindex);
+    for (const key of [...this.#asked.keys(), ...this.#late.keys()]) {
+      if (!key.startsWith(`${ifindex} `)) continue;
+      clearTimeout(this.#late.get(key));
+      this.#late.delete(key);
+      this.#asked.delete(key);
+    }
+  }
+
   /** Removes all of an interface whose pair ends. */
   async forget(ifindex: number): Promise<void> {
     const had = this.#had.get(ifindex);

@@ -211,6 +211,13 @@ export class Links {
     else this.#crossed.delete(ifindex);
   }
 
+  /** An interface has gone from VPP: the next one of its number is as VPP makes it. */
+  gone(ifindex: number): void {
+    for (const family of FAMILIES) this.#tables.delete(`${family} ${ifindex}`);
+    this.#labelled.delete(ifindex);
+    this.#crossed.delete(ifindex);
+  }
+
   /** The pair of an interface ends: its table is VPP's main one again, and it is as VPP has it by itself. */
   async forget(phy: string): Promise<void> {
     const { subifs, addresses, bindings, leaks, client, macs } = this.#of;

@@ -130,6 +130,11 @@ export class Neighbours {
     for (const n of [...this.#ours.values()]) if (n.phy === phy) await this.#request(true, index, n);
   }
 
+  /** An interface has gone from VPP, and its neighbours. */
+  gone(ifindex: number): void {
+    for (const key of [...this.#there.keys()]) if (key.startsWith(`${ifindex} `)) this.#there.delete(key);
+  }
+
   /** Removes all of ours on an interface whose pair ends. */
   async forget(phy: string): Promise<void> {
     for (const n of [...this.#ours.values()]) if (n.phy === phy) await this.delete(n);

@@ -59,6 +59,11 @@ export class Pairs {
     this.#rows = new Map(rows.map((row) => [row.phy_sw_if_index, row]));
   }
 
+  /** An interface has gone from VPP; linux_cp lets the pair go with it. */
+  gone(ifindex: number): void {
+    this.#rows.delete(ifindex);
+  }
+
   /** The pair of a phy or sub-interface, by its sw_if_index. */
   row(ifindex: number): Row | undefined {
     return this.#rows.get(ifindex);

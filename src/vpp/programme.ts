@@ -26,6 +26,7 @@ import {
 import { LcpError } from '../lib/errors.ts';
 import { Addresses } from './addresses.ts';
 import { fibSourceDump } from './api/fib.ts';
+import { swInterfaceEvent } from './api/interface.ts';
 import { Bindings, stepsOf } from './bindings.ts';
 import type { VppClient } from './client.ts';
 import { agreed } from './copies.ts';
@@ -144,6 +145,10 @@ export class Programme {
     const [addresses, pairs, tables, links_] = [this.#addresses, this.#pairs, this.#tables, this.#links];
     this.seen = new SeenInterfaces({ client, interfaces, pairs, subifs, addresses, links: links_, tables });
     const parts = { client, interfaces, subifs, pairs, tables, first: this.#first, memory: options.memory };
+    // what the next one of its number does not have
+    client.on(swInterfaceEvent, ({ sw_if_index, deleted }) => {
+      if (deleted) for (const part of [pairs, links_, addresses, this.#neighbours]) part.gone(sw_if_index);
+    });
     this.punts = new Punts(parts, links, { ...options, pid: session.pid });
     interfaces.also = async () => [await this.punts.looked(), await this.seen.read()].includes(true);
     this.#mroutes = new Mroutes(client, subifs, this.#tables, (ifindex, family) =>

@@ -6,6 +6,7 @@ import type { Address } from '../../../src/lcp/objects.ts';
 import { swInterfaceAddDelAddress, swInterfaceEvent, wantInterfaceEvents } from '../../../src/vpp/api/interface.ts';
 import { contractLab } from '../lcp/contractlab.ts';
 import { addPhys, FakeHosts, openDriver } from './driverlab.ts';
+import { deleteInterface, interfaceMade } from './fakeinterfaces.ts';
 import { hex } from './fakestate.ts';
 import type { FakeVpp } from './fakevpp.ts';
 import { startFake, until } from './lab.ts';
@@ -23,6 +24,10 @@ async function router(prepare: (fake: FakeVpp) => void = () => undefined) {
 /** Hosts of the pairs. */
 const hostsOf = ({ state }: FakeVpp): string[] => [...state.pairs.values()].map(({ host_if_name }) => host_if_name);
 
+/** Addresses of an interface, with their length. */
+const on = ({ state }: FakeVpp, index = 1): string[] =>
+  [...(state.interfaces.get(index)?.addresses.keys() ?? [])].sort();
+
 const count = (fake: FakeVpp, name: string): number => fake.seen.filter((seen) => seen === name).length;
 
 describe('addresses', () => {
@@ -34,9 +39,6 @@ describe('addresses', () => {
     prefixlen,
     connected,
   });
-  const on = ({ state }: FakeVpp, index = 1): string[] =>
-    [...(state.interfaces.get(index)?.addresses.keys() ?? [])].sort();
-
   it('are alone when none of their subnet is connected any more, whichever is told first', async () => {
     const { fake, lab } = await router();
     const two = ['10.0.0.1', '10.0.0.2'];
@@ -337,5 +339,45 @@ describe('multicast entries', () => {
     await found.one('delete', { ...entry, out: [], host: false });
     expect(ways()).toBeUndefined();
     expect(await found.one('set', { ...entry, out: ['nowhere'], host: false })).toMatchObject({ ok: false });
+  });
+});
+
+describe('an interface that ends, and the next one of its name and number', () => {
+  it('has its pair, state, table, address and neighbour anew', async () => {
+    const { fake, opened, lab } = await router();
+    const { state } = fake;
+    const publish = (): void => {
+      for (const { event, wanted, value } of state.takeEvents()) fake.emit(event, value, wanted);
+    };
+    const address: Address = {
+      ...{ kind: 'address', phy: 'wan0', family: 4, address: '10.0.0.1' },
+      ...{ prefixlen: 24, connected: true },
+    };
+    const neighbour = lab.neighbour('10.0.0.2');
+    /** What VPP has once all is asked for. */
+    const asked = async () => {
+      const link = lab.link(await lab.put(opened.pairs[0]));
+      await lab.put(address);
+      // before the link, which puts addresses back that it knows of
+      const addresses = on(fake);
+      for (const object of [link, neighbour]) await lab.put(object);
+      const { flags, table4, mtu } = state.interfaces.get(1) ?? {};
+      return { hosts: hostsOf(fake).sort(), flags, table4, mtu, addresses };
+    };
+    const before = await asked();
+    expect(before).toMatchObject({ hosts: ['e0', 'e1'], addresses: ['0a000001/24'] });
+    expect(before.table4).not.toBe(0);
+    const told = count(fake, 'ip_neighbor_add_del');
+    deleteInterface(state, 1);
+    publish();
+    await until(() => opened.dataplane.phys.byName('wan0') === undefined);
+    for (const object of [neighbour, address, lab.link(0), opened.pairs[0]])
+      expect(await lab.one('delete', object)).toMatchObject({ ok: true });
+    expect(interfaceMade(state, state.addInterface('wan0', 'dpdk', {}))).toEqual({ reply: { sw_if_index: 1 } });
+    publish();
+    await until(() => opened.dataplane.phys.byName('wan0') !== undefined);
+    expect(await asked()).toEqual(before);
+    expect(count(fake, 'ip_neighbor_add_del')).toBe(told + 1);
+    expect(await lab.held('pair')).toHaveLength(2);
   });
 });
