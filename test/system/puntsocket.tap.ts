@@ -145,7 +145,7 @@ async function refuses(t: Test, story: Story): Promise<void> {
 }
 
 system(
-  'the punt socket, to and from a client written from the wire format',
+  '1 the punt socket, to and from a client written from the wire format',
   async (t, lab) => {
     await buildPuntClient();
     const story = await addStory(lab);

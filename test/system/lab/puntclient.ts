@@ -4,6 +4,7 @@
  */
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { Lab } from '../lab.ts';
 import { Daemon, Hopeless, run, waitFor } from './process.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -64,6 +65,23 @@ export class PuntClient {
     return this.#daemon.stop();
   }
 }
+
+/** A client of a story, bound, ended with its lab. @param server what it connects to, for more room than others have */
+export async function addPuntClient(lab: Lab, name: string, server?: string): Promise<PuntClient> {
+  await buildPuntClient();
+  const client = new PuntClient(`${lab.dir}/${name}`, server);
+  lab.defer(() => client.stop());
+  await client.ready();
+  return client;
+}
+
+/** Waits until a client has got so many; then none comes any more, since what was sent behind them has come elsewhere. */
+export const hasGot = (client: PuntClient, count: number): Promise<boolean> =>
+  waitFor(`${client.path} to have ${count} datagrams`, () => {
+    const { length } = client.got();
+    if (length !== count) throw new Error(`it has ${length}`);
+    return true;
+  });
 
 /** Sends packets to a punt socket. */
 export const inject = (

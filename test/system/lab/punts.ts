@@ -66,13 +66,19 @@ export class Punts {
 
   /** What clients of punt sockets write to. */
   get server(): string {
+    const { dir, dataplane } = this.lab;
+    return dataplane === 'embedded' ? this.#socket : `${dir}/vpp/punt.sock`;
+  }
+
+  /** Of the embedded data plane. */
+  get #socket(): string {
     return `${this.lab.dir}/punt.sock`;
   }
 
   #config(entries: readonly Entry[]): string {
     const { extra = '', ...rest } = this.#options;
     const { lab } = this;
-    const text = `punt: { state: ${lab.dir}/state, memif-directory: ${lab.dir}/memif, socket: ${this.server} }\n`;
+    const text = `punt: { state: ${lab.dir}/state, memif-directory: ${lab.dir}/memif, socket: ${this.#socket} }\n`;
     return lab.config({ ...rest, extra: `${extra}${text}punts: ${JSON.stringify(entries)}\n` });
   }
 

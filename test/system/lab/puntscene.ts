@@ -8,7 +8,7 @@ import { ODD_SOURCE, ospfPacket, tcpPacket } from './oddframes.ts';
 import { run, waitFor } from './process.ts';
 import type { Entry } from './punts.ts';
 import { frameOf } from './rawframes.ts';
-import { ping } from './traffic.ts';
+import { ping, sendFrames } from './traffic.ts';
 
 export const embeddedOnly = {
   not: { vpp: 'stories of VPP are in test/vpp', 'linux-cp': 'stories of VPP are in test/vpp' },
@@ -94,6 +94,30 @@ export async function framesTo(lab: Lab): Promise<Record<'ospf4' | 'ospf6' | 'bg
     ssh: frame(tcpPacket('10.0.0.2', '10.0.0.1', 22)),
   };
 }
+
+export const toSocket = (name: string, port: number, socket: string, more: object = {}): Entry => ({
+  ...{ name, type: 'to-host', netns: '', l3: 'ipv4', l4: 'udp', port, socket },
+  ...more,
+});
+
+/** What the phy N answers to, in a pair or in none. */
+export async function phyMac(lab: Lab, n: number): Promise<string> {
+  if (lab.dataplane === 'embedded') return macIn(lab, 'rtr', `p${n}`);
+  const shown = await lab.vppctl(`show hardware-interfaces p${n}`);
+  return /Ethernet address (\S+)/.exec(shown)?.[1] ?? '';
+}
+
+/** A frame for the router itself, which enters by the phy N from its wire. */
+export const into = async (lab: Lab, n: number, packet: Buffer): Promise<Buffer> =>
+  frameOf(await phyMac(lab, n), ODD_SOURCE, packet);
+
+/** Sends frames into the phy N. */
+export const send = (lab: Lab, n: number, ...frames: readonly Buffer[]): Promise<string> =>
+  sendFrames(
+    lab.ns(`h${n}`),
+    'eth0',
+    frames.map((frame) => frame.toString('hex')),
+  );
 
 /** The same frame with another destination. */
 export const toMac = (frame: Buffer, mac: string): string => mac.replaceAll(':', '') + frame.toString('hex').slice(12);
