@@ -132,14 +132,13 @@ system(
         if ((way === 'words' && item.words === undefined) || (way === 'JSON' && item.json === undefined)) continue;
         await put(item);
         await punts.is('x', state, type === 'ip-redirect' ? /interface later/ : /^/);
-        await lcpd.synced();
         const now = await shown();
         first ??= now;
         t.same(now, first, `${type} by ${way}`);
         await takeBack();
         await punts.is('x', 'DELETED');
-        await lcpd.synced();
-        t.equal((await lcpd.diff()).checked.punt ?? 0, 0, `${type} by ${way}: nothing is left`);
+        const left = async (): Promise<number> => (await lcpd.diff()).checked.punt ?? 0;
+        await waitFor(`nothing of ${type} by ${way} to be left`, async () => (await left()) === 0);
         await punts.noTaps('c1');
       }
     }
