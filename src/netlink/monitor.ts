@@ -153,7 +153,9 @@ export class NetlinkMonitor {
   /** Whether something is being read again, or waits to be read. */
   get busy(): boolean {
     const unread = this.#notifications?.moderating === true;
-    return this.#working || this.#wanted !== undefined || this.#rereads.size > 0 || unread;
+    // what the kernel has dropped and nobody was told of yet
+    const untold = (this.#notifications?.drops() ?? 0) !== this.stats.drops;
+    return this.#working || this.#wanted !== undefined || this.#rereads.size > 0 || unread || untold;
   }
 
   get closed(): boolean {

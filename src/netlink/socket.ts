@@ -3,7 +3,8 @@
 // Invariants: one arena of JavaScript-owned memory holds the mmsghdr array and the receive slots; the kernel writes
 // into it only during recvmmsg. The poll handle stays referenced (a collected one stops silently). No exception
 // leaves the poll callback (it would be lost and polling with it): it is thrown again outside, which ends the
-// process. Socket errors arrive as status EBADF and stop the handle: the queue is drained and it is started again.
+// process. Socket errors arrive as status EBADF and stop the handle: the queue is drained and it is
+// started again. A loss is told once the queue is known to be empty, however many reads that takes.
 // Only datagrams of the kernel (nl_pid 0) are believed.
 // Reference: netlink(7), recvmmsg(2), socket(7).
 
@@ -99,6 +100,7 @@ export class NetlinkSocket implements NetlinkTransport {
   #wakes = 0;
   #wokenAt = 0;
   #step: NodeJS.Timeout | undefined;
+  #goOn: NodeJS.Immediate | undefined;
 
   /** Opens, configures and binds the socket. Throws NetlinkSocketError, or the error of entering the namespace. */
   constructor(options: NetlinkSocketOptions = {}) {
@@ -257,9 +259,9 @@ export class NetlinkSocket implements NetlinkTransport {
     }, STEP_MS);
   }
 
-  /** Whether messages may wait unread because a storm is read in steps. */
+  /** Whether messages may wait unread because a storm is read in steps, or a loss that is known waits to be told. */
   get moderating(): boolean {
-    return this.#step !== undefined;
+    return this.#step !== undefined || this.#lost !== undefined;
   }
 
   /** Reads what is queued, up to the round limit. The poll calls it; owners may, to catch up at a chosen moment. */
@@ -283,7 +285,14 @@ export class NetlinkSocket implements NetlinkTransport {
       else this.#receiver?.onFailed(new NetlinkSocketError('recvmmsg', errnoName(errno)));
       return;
     }
+    // The poll wakes nobody for a queue that has just been read empty, and the kernel drops in silence until it is known to be.
+    if (this.#lost !== undefined && !this.#closed) this.#goOn ??= setImmediate(this.#onTurn);
   }
+
+  readonly #onTurn = (): void => {
+    this.#goOn = undefined;
+    if (!this.#closed) this.receive();
+  };
 
   #queueEmpty(): void {
     const cause = this.#lost;
@@ -319,6 +328,7 @@ export class NetlinkSocket implements NetlinkTransport {
     this.#closed = true;
     clearTimeout(this.#step);
     this.#step = undefined;
+    clearImmediate(this.#goOn);
     this.#handle?.close();
     this.#handle = undefined;
     closeFd(this.fd);

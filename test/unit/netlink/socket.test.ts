@@ -134,6 +134,16 @@ describeRoot('NetlinkSocket', () => {
     expect(seen.failed).toEqual([]);
   });
 
+  it('reports an overrun also where the queue ends with the last read of a wake-up', async () => {
+    for (let slots = 1; slots <= 24; slots++) {
+      const { socket, seen } = listen({ groups: [k.RTNLGRP_IPV4_ROUTE], receiveBuffer: 65_536, slots });
+      const op = slots % 2 === 1 ? 'add' : 'del';
+      netns.ip(Array.from({ length: 250 }, (_, i) => `route ${op} 10.20.${i}.0/24 via 10.1.0.2`).join('\n'));
+      await until(`the overrun is reported, ${slots} slots`, () => seen.overruns.length === 1);
+      socket.close();
+    }
+  });
+
   it('an exception in the receiver is not lost, and hearing goes on', async () => {
     const saved = process.listeners('uncaughtException');
     process.removeAllListeners('uncaughtException');
