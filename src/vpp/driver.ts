@@ -127,7 +127,8 @@ export class VppDataPlane implements DataPlane {
       const onPhys = () => this.#listener?.onPhys();
       const onRemark = (what: string, message: string) => this.#listener?.onEvent({ event: 'remark', what, message });
       this.punts.memory.begin(session.sources.generation);
-      const options = { ...this.#options, memory: this.punts.memory, onRemark };
+      const onReplaced = (phy: string) => this.readAgain(`${phy} was deleted and made again`);
+      const options = { ...this.#options, memory: this.punts.memory, onRemark, onReplaced };
       const programme = new Programme(session, this.#links, options, onPhys);
       try {
         await programme.open(pollMs);

@@ -26,10 +26,10 @@ import {
 import { LcpError } from '../lib/errors.ts';
 import { Addresses } from './addresses.ts';
 import { fibSourceDump } from './api/fib.ts';
-import { swInterfaceEvent } from './api/interface.ts';
 import { Bindings, stepsOf } from './bindings.ts';
 import type { VppClient } from './client.ts';
 import { agreed } from './copies.ts';
+import { Deletions } from './deletions.ts';
 import { gapsOf } from './gaps.ts';
 import { Interfaces } from './interfaces.ts';
 import { Leaks } from './leaks.ts';
@@ -62,6 +62,8 @@ export interface ProgrammeOptions {
   readonly discoverySocket: string;
   readonly groupSocket: string;
   readonly onRemark: (what: string, message: string) => void;
+  /** A phy of a pair was deleted and made again so quickly that nobody has seen it gone. */
+  readonly onReplaced: (phy: string) => void;
 }
 
 export class Programme {
@@ -145,15 +147,13 @@ export class Programme {
     const [addresses, pairs, tables, links_] = [this.#addresses, this.#pairs, this.#tables, this.#links];
     this.seen = new SeenInterfaces({ client, interfaces, pairs, subifs, addresses, links: links_, tables });
     const parts = { client, interfaces, subifs, pairs, tables, first: this.#first, memory: options.memory };
-    // what the next one of its number does not have
-    client.on(swInterfaceEvent, ({ sw_if_index, deleted }) => {
-      if (deleted) for (const part of [pairs, links_, addresses, this.#neighbours]) part.gone(sw_if_index);
-    });
+    const deletions = new Deletions(client, interfaces, pairs, [pairs, links_, addresses, this.#neighbours]);
     this.punts = new Punts(parts, links, { ...options, pid: session.pid });
-    interfaces.also = async () => [await this.punts.looked(), await this.seen.read()].includes(true);
-    this.#mroutes = new Mroutes(client, subifs, this.#tables, (ifindex, family) =>
-      this.#links.tableOf(ifindex, family),
-    );
+    interfaces.also = async () => {
+      deletions.replaced(options.onReplaced);
+      return [await this.punts.looked(), await this.seen.read()].includes(true);
+    };
+    this.#mroutes = new Mroutes(client, subifs, this.#tables, links_.tableOf.bind(links_));
   }
 
   /** Reads what VPP has. */

@@ -1,6 +1,7 @@
 /**
  * What somebody has changed in VPP behind lcpd's back is put right by a resync of the data plane, exactly that, while packets pass.
  */
+import { writeFileSync } from 'node:fs';
 import { waitFor } from '../system/lab/process.ts';
 import { Pinger, reachable } from '../system/lab/traffic.ts';
 import { addVppRouter } from './lab/router.ts';
@@ -70,3 +71,22 @@ vpp(
     t.same((await lcpd.diff()).differences, []);
   },
 );
+
+vpp('a phy that one script deletes and makes again has its pair again, and packets pass', async (t, lab) => {
+  const { vpp: real, lcpd } = await addVppRouter(lab);
+  const h0 = lab.ns('h0');
+  t.ok(await reachable(h0, '10.0.1.2'));
+  const before = (await real.ctl('show lcp')).stdout;
+  const script = `${lab.dir}/again.vpp`;
+  const lines = ['delete host-interface name p0', 'create host-interface name p0', 'set interface state host-p0 up'];
+  writeFileSync(script, `${lines.join('\n')}\n`);
+  t.equal((await real.ctl(`exec ${script}`)).code, 0);
+  await waitFor('its pair', async () => {
+    const now = (await real.ctl('show lcp')).stdout;
+    if (!/itf-pair: .*host-p0 host-e0/.test(now)) throw new Error(`${now} and not ${before}`);
+    return true;
+  });
+  await lcpd.synced();
+  t.ok(await reachable(h0, '10.0.1.2'));
+  t.same((await lcpd.diff()).differences, []);
+});

@@ -380,4 +380,15 @@ describe('an interface that ends, and the next one of its name and number', () =
     expect(count(fake, 'ip_neighbor_add_del')).toBe(told + 1);
     expect(await lab.held('pair')).toHaveLength(2);
   });
+
+  it('is read anew with all the rest where nobody has seen it gone', async () => {
+    const { fake, opened, lab } = await router();
+    const { state } = fake;
+    expect(await lab.held('pair')).toHaveLength(2);
+    deleteInterface(state, 1);
+    expect(interfaceMade(state, state.addInterface('wan0', 'dpdk', {}))).toEqual({ reply: { sw_if_index: 1 } });
+    for (const { event, wanted, value } of state.takeEvents()) fake.emit(event, value, wanted);
+    await until(() => opened.states.join() === 'up,down,up');
+    expect(await lab.held('pair'), 'its pair is known to be missing').toHaveLength(1);
+  });
 });
