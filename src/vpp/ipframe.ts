@@ -1,14 +1,11 @@
 // IpFrame: what an Ethernet frame of an IP packet says, as far as rules ask.
 //
 // Invariants: nothing is believed that is not within the frame; what is cut short or no IP packet is undefined. Extension headers
-// of IPv6 are not looked behind. Reference: RFC 791, 8200, 768; IEEE 802.1Q.
+// of IPv6 are not looked behind. Reference: RFC 791, 8200, 768.
 
 import type { Family } from '../lcp/objects.ts';
+import { at16, readTags } from './etherframe.ts';
 
-const MAC_BYTES = 12;
-const TAG_BYTES = 4;
-const MOST_TAGS = 2;
-const TPIDS = [0x8100, 0x88a8, 0x9100];
 const ETHERTYPE_IP4 = 0x0800;
 const ETHERTYPE_IP6 = 0x86dd;
 const IP4_HEADER = 20;
@@ -29,11 +26,8 @@ export interface IpPacket {
   readonly payload: Uint8Array;
 }
 
-const at16 = (bytes: Uint8Array, at: number): number => ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
-
 export function readIpFrame(frame: Uint8Array): IpPacket | undefined {
-  let at = MAC_BYTES;
-  for (let tags = 0; tags < MOST_TAGS && TPIDS.includes(at16(frame, at)); tags++) at += TAG_BYTES;
+  const { at } = readTags(frame);
   const ethertype = at16(frame, at);
   const packet = frame.subarray(at + 2);
   const version = (packet[0] ?? 0) >> 4;

@@ -4,10 +4,8 @@
 // the frame: a received one the kernel has taken out before the filter runs.
 // Reference: ISO 10589 8.4; IEEE 802.3, 802.1Q; RFC 1195; draft-ietf-isis-ext-eth (jumbo frames); the kernel's include/uapi/linux/filter.h.
 
-const MAC_BYTES = 12;
-const TAG_BYTES = 4;
-const MOST_TAGS = 2;
-const TPIDS = [0x8100, 0x88a8, 0x9100];
+import { at16, MAC_BYTES, MOST_TAGS, readTags, TAG_BYTES, TPIDS } from './etherframe.ts';
+
 /** Below it is the length of an LLC frame, not an ethertype. */
 const FIRST_ETHERTYPE = 0x600;
 /** LLC frames whose length does not go where an ethertype is. */
@@ -16,7 +14,6 @@ const JUMBO_LLC = 0x8870;
 const SAPS = 0xfefe;
 /** Unnumbered information. */
 const CONTROL = 0x03;
-const VLAN = 0xfff;
 
 export interface OsiFrame {
   /** Network layer protocol identifier (ISO 9577): IS-IS 0x83. */
@@ -25,14 +22,9 @@ export interface OsiFrame {
   readonly tags: readonly number[];
 }
 
-const at16 = (bytes: Uint8Array, at: number): number => ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
-
 /** What it is, undefined for any other frame and for what is cut short. */
 export function readOsiFrame(frame: Uint8Array): OsiFrame | undefined {
-  const tags: number[] = [];
-  let at = MAC_BYTES;
-  for (; tags.length < MOST_TAGS && TPIDS.includes(at16(frame, at)); at += TAG_BYTES)
-    tags.push(at16(frame, at) * 0x1_0000 + (at16(frame, at + 2) & VLAN));
+  const { tags, at } = readTags(frame);
   const length = at16(frame, at);
   if (frame.length < at + 6 || (length >= FIRST_ETHERTYPE && length !== JUMBO_LLC)) return undefined;
   if (at16(frame, at + 2) !== SAPS || frame[at + 4] !== CONTROL) return undefined;
