@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Lcpd } from './lab/lcpd.ts';
-import { addNetns, addVeth, delNetns, ip, ipJson, netnsExists } from './lab/netns.ts';
+import { addNetns, addVeth, delNetns, ip, ipBatch, ipJson, netnsExists } from './lab/netns.ts';
 import { run, slowness, tryRun, waitFor } from './lab/process.ts';
 import { chosenDataplane, type DataplaneName, VppPlane, whyNoDataplane } from './lab/vppplane.ts';
 
@@ -119,12 +119,11 @@ ${ports.map(pair).join('')}${options.extra ?? ''}
     return lcpd;
   }
 
-  /** Brings up eN with the router's addresses. */
+  /** Brings up eN with the router's addresses, both at once: who waits for one of them makes nothing of it twice. */
   async addressHost(n: number): Promise<void> {
-    const cp = this.ns('cp');
-    await ip(cp, 'link', 'set', `e${n}`, 'up');
-    await ip(cp, 'address', 'replace', `10.0.${n}.1/24`, 'dev', `e${n}`);
-    await ip(cp, 'address', 'replace', `fd00:${n}::1/64`, 'dev', `e${n}`);
+    const addresses = [`10.0.${n}.1/24`, `fd00:${n}::1/64`].map((each) => `address replace ${each} dev e${n}`);
+    const done = await ipBatch(this.ns('cp'), [`link set e${n} up`, ...addresses]);
+    if (done.code !== 0) throw new Error(`e${n}: ${done.stderr}`);
   }
 
   /** The usual router, running, addressed and in sync. */
