@@ -135,7 +135,7 @@ static void test_icmp6(void) {
   icmp6(&f, 136); /* a port of UDP is no type */
   PUNTS(R.a, R.a, &f, COUNTER_PUNT_LOCAL);
   icmp6(&f, 135); /* nor is that of another router's */
-  address("2001:db8:b::2", f.at + 38);
+  address("2001:db8:2::9", f.at + 38);
   CHECK(run(R.a, 0, f.at, f.len, NULL)->counter == COUNTER_FORWARD_IP6 && n_sent == 2, "transit");
   client_there = 0;
   icmp6(&f, 200);
