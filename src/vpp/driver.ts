@@ -127,7 +127,10 @@ export class VppDataPlane implements DataPlane {
       const onPhys = () => this.#listener?.onPhys();
       const onRemark = (what: string, message: string) => this.#listener?.onEvent({ event: 'remark', what, message });
       this.punts.memory.begin(session.sources.generation);
-      const onReplaced = (phy: string) => this.readAgain(`${phy} was deleted and made again`);
+      // one that nobody has read yet is read after this
+      const onReplaced = (phy: string) => {
+        if (this.#programme !== undefined) this.readAgain(`${phy} was deleted and made again`);
+      };
       const options = { ...this.#options, memory: this.punts.memory, onRemark, onReplaced };
       const programme = new Programme(session, this.#links, options, onPhys);
       try {

@@ -241,6 +241,8 @@ export class PuntOsi implements PuntPart<'osi'> {
   }
 
   close(): void {
+    // who looks once more finds nothing to read
+    this.#punts.clear();
     for (const [at, reader] of [...this.#readers]) this.#close(at, reader);
     this.#outlet?.close();
     this.#outlet = undefined;
