@@ -3,10 +3,11 @@
  * and what they send leaves the phy, as it was; nothing of it is left behind. Interfaces of CNFs are in pairs here, because VPP makes
  * TAPs in the level qemu.
  */
+import { writeFileSync } from 'node:fs';
 import type { Osi } from '../../src/lcp/puntobjects.ts';
-import { ip } from '../system/lab/netns.ts';
+import { inNetns, ip } from '../system/lab/netns.ts';
 import { hexOf, isisFrame, ODD_FILTER, oddFrames, typedFrame } from '../system/lab/oddframes.ts';
-import { waitFor } from '../system/lab/process.ts';
+import { run, waitFor } from '../system/lab/process.ts';
 import { Sniffer } from '../system/lab/sniffer.ts';
 import { PuntLab } from './lab/puntplane.ts';
 import { type VppLab, vpp } from './lab.ts';
@@ -138,4 +139,23 @@ vpp('scenario 22: a VPP without the plugin osi says what it lacks', async (t, la
     code: 'NOT_SUPPORTED',
     message: /plugin osi/,
   });
+});
+
+vpp('what is read for CNFs ends with the session that it was asked of', async (t, lab) => {
+  const p = await PuntLab.add(t, lab, { plugins: PLUGINS });
+  await p.addPair('host-p0', 't0');
+  const pair = await p.addPair('host-c0', 't1');
+  const sockets = async (): Promise<number> =>
+    (await run(inNetns(lab.ns('t1'), ['cat', '/proc/net/packet']))).trim().split('\n').length - 1;
+  await p.put(osi('host-c0', 'host-p1'));
+  t.equal(await sockets(), 1, 'the host of the CNF is read');
+  // a session ends in the middle of a look at VPP's interfaces, by what it finds there
+  const script = `${lab.dir}/again.vpp`;
+  writeFileSync(script, 'delete host-interface name p0\ncreate host-interface name p0\n');
+  await p.real.ctl(`exec ${script}`);
+  await waitFor('the next session, which nobody has asked for anything yet', async () => (await sockets()) === 0);
+  await p.up();
+  t.same(await p.keys(), []);
+  await p.put(pair, osi('host-c0', 'host-p1'));
+  t.equal(await sockets(), 1, 'once');
 });
